@@ -1,0 +1,50 @@
+"""The records of adapters: a version, its lineage, and the aliases that name versions."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from msgspec import Struct
+
+AliasName = Literal["champion", "challenger"]
+
+
+class AdapterVersion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One immutable adapter: what it is, what it hashes to, and the picks that it learned from.
+
+    ``sha256`` covers the weights and the adapter's configuration. ``metrics`` are the offline figures that
+    it was judged by. ``simulated`` is true if any of its picks came from a simulated picker.
+    """
+
+    name: str
+    base_model: str
+    sha256: str
+    method: str = "lora"
+    rank: int
+    run_id: str
+    dataset_id: str
+    picks: int
+    picks_until: datetime | None = None
+    parent: str | None = None
+    simulated: bool = False
+    metrics: dict[str, float] = {}
+    created_at: datetime
+
+
+class Aliases(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which adapter versions speak: the champion that people chose, and the challenger on trial."""
+
+    champion: str | None = None
+    challenger: str | None = None
+
+
+class AliasChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One move of an alias: by whom and why."""
+
+    alias: AliasName
+    before: str | None
+    after: str | None
+    by: str
+    reason: str
+    at: datetime

@@ -1,0 +1,74 @@
+"""What an engine is: something that samples replies from the base model and from its adapters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from picktune.records import Message, Record, Sampling
+
+
+class Generation(Record, kw_only=True):
+    """One sampled reply; ``latency`` is in seconds, from submission to the last token."""
+
+    text: str
+    tokens: int
+    latency: float
+    finish_reason: str
+
+
+class Engine(Protocol):
+    """Samples replies. Implementations never block the event loop and are safe to call concurrently."""
+
+    @property
+    def base_model(self) -> str:
+        """The name or folder of the base model, as adapters name it."""
+        ...
+
+    async def start(self) -> None:
+        """Make ready to answer: load the model, or reach the server.
+
+        Raises ``EngineDown`` if that cannot be done.
+        """
+        ...
+
+    async def generate(
+        self,
+        messages: Sequence[Message],
+        *,
+        model: str | None,
+        n: int,
+        sampling: Sampling,
+        seed: int,
+    ) -> list[Generation]:
+        """Sample ``n`` replies to ``messages`` from the base (``model=None``) or from a loaded adapter.
+
+        ``seed`` makes the replies reproducible on this engine as far as its arithmetic allows;
+        ``temperature=0`` is greedy. Raises ``EngineBusy`` when the queue is full, ``EngineDown`` when
+        nothing answers, ``AdapterNotFound`` when no adapter of that name is loaded.
+        """
+        ...
+
+    async def load(self, name: str, folder: Path) -> None:
+        """Load an adapter version under its name; loading a loaded one again changes nothing.
+
+        Raises ``AdapterCorrupt`` if the engine cannot take it.
+        """
+        ...
+
+    async def unload(self, name: str) -> None:
+        """Drop an adapter; requests that are already running complete."""
+        ...
+
+    async def loaded(self) -> list[str]:
+        """The names of the adapters that can be asked for now, sorted."""
+        ...
+
+    async def ready(self) -> bool:
+        """Whether a request would be answered now."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the model or of the connections."""
+        ...

@@ -1,0 +1,211 @@
+"""One tree of errors; each knows its code, its HTTP status and the field that it is about.
+
+PicktuneError
+├── AdapterError (see picktune_adapters.errors)
+├── InvalidInput (ValueError)
+│   ├── PayloadTooLarge
+│   └── InvalidSettings
+├── NotFound (LookupError)
+│   ├── SlateNotFound
+│   ├── CandidateNotFound
+│   └── ConversationNotFound
+├── Conflict (ValueError)
+│   ├── AlreadyDecided
+│   ├── NotShown
+│   └── KeyReused
+├── Unauthenticated (PermissionError)
+├── Forbidden (PermissionError)
+├── EngineError (RuntimeError)
+│   ├── EngineBusy
+│   └── EngineDown
+├── LogUnavailable (OSError)
+└── MissingExtra (ImportError)
+"""
+
+from __future__ import annotations
+
+from picktune_adapters.errors import (
+    AdapterCorrupt,
+    AdapterError,
+    AdapterExists,
+    AdapterNotFound,
+    PicktuneError,
+    RegistryTooNew,
+)
+
+__all__ = [
+    "AdapterCorrupt",
+    "AdapterError",
+    "AdapterExists",
+    "AdapterNotFound",
+    "AlreadyDecided",
+    "CandidateNotFound",
+    "Conflict",
+    "ConversationNotFound",
+    "EngineBusy",
+    "EngineDown",
+    "EngineError",
+    "Forbidden",
+    "InvalidInput",
+    "InvalidSettings",
+    "KeyReused",
+    "LogUnavailable",
+    "MissingExtra",
+    "NotFound",
+    "NotShown",
+    "PayloadTooLarge",
+    "PicktuneError",
+    "RegistryTooNew",
+    "SlateNotFound",
+    "Unauthenticated",
+]
+
+
+class InvalidInput(PicktuneError, ValueError):
+    """The request cannot be understood or breaks a rule of its schema."""
+
+    code = "invalid_input"
+    status = 422
+
+
+class PayloadTooLarge(InvalidInput):
+    """The body, or one message in it, is larger than the configured limit."""
+
+    code = "payload_too_large"
+    status = 413
+
+
+class InvalidSettings(InvalidInput):
+    """The configuration file or the environment holds a value that cannot be used."""
+
+    code = "invalid_settings"
+
+
+class NotFound(PicktuneError, LookupError):
+    """There is nothing under that id."""
+
+    code = "not_found"
+    status = 404
+
+
+class SlateNotFound(NotFound):
+    """No slate has that id."""
+
+    code = "slate_not_found"
+
+    def __init__(self, slate_id: str) -> None:
+        super().__init__(f"no slate with id {slate_id!r}; draw one first", field="slate_id")
+
+
+class CandidateNotFound(NotFound):
+    """The slate has no candidate of that id."""
+
+    code = "candidate_not_found"
+
+    def __init__(self, candidate_id: str, slate_id: str | None = None) -> None:
+        where = f" in slate {slate_id!r}" if slate_id else ""
+        super().__init__(f"no candidate with id {candidate_id!r}{where}", field="candidate_id")
+
+
+class ConversationNotFound(NotFound):
+    """No conversation has that id."""
+
+    code = "conversation_not_found"
+
+    def __init__(self, conversation_id: str) -> None:
+        super().__init__(f"no conversation with id {conversation_id!r}", field="conversation_id")
+
+
+class Conflict(PicktuneError, ValueError):
+    """The request is well-formed, but it contradicts what is already recorded."""
+
+    code = "conflict"
+    status = 409
+
+
+class AlreadyDecided(Conflict):
+    """This annotator has already decided on this slate."""
+
+    code = "already_decided"
+
+    def __init__(self, slate_id: str, annotator: str) -> None:
+        super().__init__(
+            f"{annotator!r} has already decided on slate {slate_id!r}; undo that decision first",
+            field="slate_id",
+        )
+
+
+class NotShown(Conflict):
+    """The slate was never shown to this viewer, so the viewer cannot decide on it."""
+
+    code = "not_shown"
+
+    def __init__(self, slate_id: str, viewer: str) -> None:
+        super().__init__(
+            f"slate {slate_id!r} was never shown to {viewer!r}; record an exposure first", field="slate_id"
+        )
+
+
+class KeyReused(Conflict):
+    """The idempotency key was already used for a different decision."""
+
+    code = "key_reused"
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"key {key!r} was already used for a different decision; send a new key", field="key")
+
+
+class Unauthenticated(PicktuneError, PermissionError):
+    """No valid API key or viewer token came with the request."""
+
+    code = "unauthenticated"
+    status = 401
+
+
+class Forbidden(PicktuneError, PermissionError):
+    """The key or the token is valid, but it does not allow this."""
+
+    code = "forbidden"
+    status = 403
+
+
+class EngineError(PicktuneError, RuntimeError):
+    """The model behind the slates did not answer as it should."""
+
+    code = "engine_error"
+    status = 502
+
+
+class EngineBusy(EngineError):
+    """The engine's queue is full; try again after ``retry_after`` seconds."""
+
+    code = "engine_busy"
+    status = 429
+
+    def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class EngineDown(EngineError):
+    """The engine cannot be reached or has stopped."""
+
+    code = "engine_down"
+    status = 503
+
+
+class LogUnavailable(PicktuneError, OSError):
+    """The log cannot be written or read (disk full, file locked, not a log); nothing was half-written."""
+
+    code = "log_unavailable"
+    status = 503
+
+
+class MissingExtra(PicktuneError, ImportError):
+    """A feature needs packages that are not installed; the message is the command that installs them."""
+
+    code = "missing_extra"
+    status = 501
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(f"{feature} needs the extra {extra!r}; install it with: pip install 'picktune[{extra}]'")

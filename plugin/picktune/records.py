@@ -1,0 +1,232 @@
+"""Every record that flows through the house: immutable, validated on decoding, ids sortable by time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+import uuid_utils
+from msgspec import Meta, Struct
+
+Role = Literal["system", "user", "assistant", "tool"]
+ArmKind = Literal["base", "champion", "challenger"]
+Verdict = Literal["chosen", "tie", "none_good", "skip", "undone"]
+AnnotatorRole = Literal["user", "agent", "expert", "crowd", "model"]
+ReactionValue = Literal["up", "down"]
+
+ShortText = Annotated[str, Meta(min_length=1, max_length=200)]
+LongText = Annotated[str, Meta(max_length=20_000)]
+Tags = Annotated[tuple[ShortText, ...], Meta(max_length=50)]
+
+
+def new_id() -> str:
+    """A UUIDv7 as 32 hexadecimal digits: unique, and sortable by the time it was made."""
+    return uuid_utils.uuid7().hex
+
+
+def utc_now() -> datetime:
+    """The present moment, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+class Record(Struct, frozen=True, forbid_unknown_fields=True):
+    """The base of all records; each says ``kw_only=True`` itself, for msgspec does not pass that on."""
+
+
+class Message(Record, kw_only=True):
+    """One message of a conversation, as in OpenAI's chat completions."""
+
+    role: Role
+    content: str
+
+
+class Turn(Record, kw_only=True):
+    """A chat turn that wants a reply: the messages so far, the last of which the model has to answer."""
+
+    id: str
+    conversation_id: str
+    messages: tuple[Message, ...]
+    user_ref: str | None = None
+    tags: tuple[str, ...] = ()
+    locale: str = "en"
+    created_at: datetime
+
+
+class Sampling(Record, kw_only=True):
+    """How an arm samples: the parameters of OpenAI's chat completions of the same names."""
+
+    temperature: Annotated[float, Meta(ge=0.0, le=2.0)] = 0.8
+    top_p: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.95
+    max_tokens: Annotated[int, Meta(ge=1, le=8192)] = 160
+    stop: tuple[str, ...] = ()
+
+
+class Arm(Record, kw_only=True):
+    """Who speaks: a kind, the model name that the engine knows (``None`` is the base), and its sampling.
+
+    ``name`` tells two arms of one slate apart; at cold start both are the base (an A/A comparison).
+    """
+
+    name: str
+    kind: ArmKind
+    model: str | None = None
+    sampling: Sampling = Sampling()
+
+
+class Candidate(Record, kw_only=True):
+    """One reply of a slate.
+
+    ``propensity`` is the probability, under the slate's policy, that this arm stands at this position.
+    ``also`` names the other arms that said the same words. ``latency`` is in seconds.
+    """
+
+    id: str
+    arm: str
+    kind: ArmKind
+    model: str | None
+    text: str
+    position: int
+    propensity: float
+    tokens: int
+    latency: float
+    finish_reason: str = "stop"
+    also: tuple[str, ...] = ()
+
+
+class Slate(Record, kw_only=True):
+    """The candidates drawn for a turn, in the order in which they are shown.
+
+    ``complete`` is false if an arm failed or was late: such a slate trains, but never counts for the
+    support rate. ``failures`` says why, for the engineer; it never reaches a viewer.
+    """
+
+    id: str
+    turn: Turn
+    candidates: tuple[Candidate, ...]
+    policy: str
+    seed: int
+    complete: bool
+    failures: tuple[str, ...] = ()
+    created_at: datetime
+
+
+class Exposure(Record, kw_only=True):
+    """A viewer has seen a slate, with its candidates in this order (candidate ids)."""
+
+    slate_id: str
+    viewer: str
+    order: tuple[str, ...]
+    shown_at: datetime
+
+
+class Pick(Record, kw_only=True):
+    """A decision on a slate. ``key`` is the client's own; sending it twice changes nothing.
+
+    ``version`` counts the decisions of one annotator on one slate from 1; nothing is overwritten.
+    ``edited_text`` is what was really sent where it is not the candidate itself: its edited form, or, with
+    the verdict ``none_good``, a hand-written reply. With ``tie``, ``candidate_id`` is the reply that was
+    sent; it is no preference. ``undone`` takes the standing decision back.
+    """
+
+    key: str
+    slate_id: str
+    verdict: Verdict
+    candidate_id: str | None = None
+    edited_text: str | None = None
+    reasons: tuple[str, ...] = ()
+    comment: str | None = None
+    annotator: str
+    role: AnnotatorRole = "agent"
+    dwell_ms: int | None = None
+    decided_at: datetime
+    version: int = 1
+
+
+class Reaction(Record, kw_only=True):
+    """Thumbs up or down on one reply."""
+
+    key: str
+    candidate_id: str
+    value: ReactionValue
+    reasons: tuple[str, ...] = ()
+    comment: str | None = None
+    annotator: str
+    role: AnnotatorRole = "user"
+    reacted_at: datetime
+
+
+class ChoiceSet(Record, kw_only=True):
+    """One training example: what was picked (``chosen``, an index) out of the replies that were shown.
+
+    ``replies`` stand in the order in which they were shown; ``weight`` is the annotator's.
+    """
+
+    slate_id: str
+    conversation_id: str
+    messages: tuple[Message, ...]
+    replies: tuple[str, ...]
+    chosen: int
+    annotator: str
+    role: AnnotatorRole
+    tags: tuple[str, ...] = ()
+    locale: str = "en"
+    decided_at: datetime
+    weight: float = 1.0
+
+
+class Preference(Record, kw_only=True):
+    """One pair: the reply that was picked, and one that was shown beside it and was not."""
+
+    slate_id: str
+    messages: tuple[Message, ...]
+    chosen: str
+    rejected: str
+
+
+class Demonstration(Record, kw_only=True):
+    """A reply as a person would have written it: an edit, or a hand-written reply."""
+
+    slate_id: str
+    messages: tuple[Message, ...]
+    completion: str
+
+
+class Decision(Record, kw_only=True):
+    """A standing decision with what the support rate needs to know of its slate.
+
+    ``arms`` are the arms behind the candidates in the order in which this annotator saw them; ``position``
+    is where the picked one stood, from 0. ``picked`` names the arms that said the picked words: more than
+    one if both said the same. ``tuned`` is the arm beside the base (``base-b`` in an A/A comparison) and
+    ``model`` the adapter that it served (``None`` for the base); both are ``None`` on an all-base slate.
+    """
+
+    slate_id: str
+    conversation_id: str
+    annotator: str
+    role: AnnotatorRole
+    verdict: Verdict
+    picked: tuple[str, ...] = ()
+    position: int | None = None
+    arms: tuple[str, ...]
+    tuned: str | None
+    model: str | None
+    complete: bool
+    tags: tuple[str, ...] = ()
+    locale: str = "en"
+    decided_at: datetime
+
+
+class Conversation(Record, kw_only=True):
+    """A conversation on the workbench; ``pending`` are the customer's further messages, still to come."""
+
+    id: str
+    title: str
+    locale: str = "en"
+    scenario: str | None = None
+    tags: tuple[str, ...] = ()
+    messages: tuple[Message, ...] = ()
+    pending: tuple[str, ...] = ()
+    status: Literal["open", "closed"] = "open"
+    source: str = "api"
+    created_at: datetime
+    updated_at: datetime

@@ -1,0 +1,1 @@
+"""Runs at night: datasets, training, evaluation, the decision and the report."""
