@@ -5,7 +5,13 @@ PicktuneError
     ├── AdapterNotFound (LookupError)
     ├── AdapterExists (ValueError)
     ├── AdapterCorrupt (ValueError)
-    └── RegistryTooNew (RuntimeError)
+    ├── AdapterInUse (ValueError)
+    ├── BaseUnreadable (ValueError)
+    ├── InvalidAdapterName (ValueError)
+    ├── NothingToRollBack (LookupError)
+    ├── RegistryCorrupt (ValueError)
+    ├── RegistryTooNew (RuntimeError)
+    └── RegistryUnavailable (OSError)
 """
 
 from __future__ import annotations
@@ -48,7 +54,7 @@ class AdapterNotFound(AdapterError, LookupError):
 
 
 class AdapterExists(AdapterError, ValueError):
-    """An adapter of that name is already registered; versions are immutable and names are never used twice."""
+    """An adapter of that name is already registered; versions are immutable, names never used twice."""
 
     code = "adapter_exists"
     status = 409
@@ -61,7 +67,60 @@ class AdapterCorrupt(AdapterError, ValueError):
     status = 422
 
 
+class AdapterInUse(AdapterError, ValueError):
+    """An alias names this version, so it can be neither removed nor tried against itself."""
+
+    code = "adapter_in_use"
+    status = 409
+
+
+class BaseUnreadable(AdapterError, ValueError):
+    """The base model's folder cannot be read, so no adapter can be checked against it."""
+
+    code = "base_unreadable"
+
+    def __init__(self, folder: object, why: str) -> None:
+        super().__init__(
+            f"the base model in {folder} cannot be read ({why}); name a folder that holds config.json and "
+            "*.safetensors"
+        )
+
+
+class InvalidAdapterName(AdapterError, ValueError):
+    """The name cannot be the name of an adapter version, which is also the name of its folder."""
+
+    code = "invalid_adapter_name"
+    status = 422
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name!r} cannot name an adapter: use 1 to 100 letters, digits, '.', '_' or '-', starting with "
+            "a letter or a digit, and none of the names base, champion and challenger",
+            field="name",
+        )
+
+
+class NothingToRollBack(AdapterError, LookupError):
+    """Neither a champion nor a challenger speaks: the base model answers already."""
+
+    code = "nothing_to_roll_back"
+    status = 409
+
+
+class RegistryCorrupt(AdapterError, ValueError):
+    """A file of the registry itself (aliases, history, format) cannot be understood."""
+
+    code = "registry_corrupt"
+
+
 class RegistryTooNew(AdapterError, RuntimeError):
     """The registry was written by a newer version of Picktune."""
 
     code = "registry_too_new"
+
+
+class RegistryUnavailable(AdapterError, OSError):
+    """The registry cannot be read or written (disk full, not allowed, locked); nothing was half-written."""
+
+    code = "registry_unavailable"
+    status = 503

@@ -40,11 +40,28 @@ class Aliases(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class AliasChange(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One move of an alias: by whom and why."""
+    """One move of an alias: by whom and why.
+
+    ``rollback`` says that the move went back to an earlier champion, so that the next one goes further back.
+    """
 
     alias: AliasName
     before: str | None
     after: str | None
+    by: str
+    reason: str
+    at: datetime
+    rollback: bool = False
+
+
+class RemovedAdapter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What stays of a version whose files were removed: its name, never used again, and its lineage.
+
+    ``version`` is ``None`` if its record could not be read any more.
+    """
+
+    name: str
+    version: AdapterVersion | None
     by: str
     reason: str
     at: datetime
