@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 import platformdirs
 from msgspec import Meta
 
-from picktune.errors import InvalidSettings
+from picktune.errors import InvalidInput, InvalidSettings
 from picktune.records import AnnotatorRole, Record, Sampling
+from picktune.slate import policy_named
+
+CONFIG_FILE = "picktune.toml"
+PREFIX = "PICKTUNE_"
+# Variables that other rooms read; they are no settings.
+RESERVED = frozenset({"PICKTUNE_CONFIG", "PICKTUNE_CACHE"})
 
 
-class Settings(Record, kw_only=True):
+class Settings(Record, frozen=True, kw_only=True):
     """How one Picktune installation behaves.
 
     Everything that it keeps lies under ``home``: the log, the registry of adapters, the key that signs
@@ -28,13 +35,13 @@ class Settings(Record, kw_only=True):
     home: str = ""
     model: str | None = None
     engine: Literal["local", "vllm"] = "local"
-    vllm_url: str = "http://127.0.0.1:8000"
+    vllm_url: Annotated[str, Meta(pattern=r"^https?://[^/\s]+")] = "http://127.0.0.1:8000"
     vllm_key: str | None = None
     policy: str = "2+2"
     sampling: Sampling = Sampling()
     roles: tuple[AnnotatorRole, ...] = ("user", "agent", "expert", "crowd")
-    prefix: str = "/picktune"
-    host: str = "127.0.0.1"
+    prefix: Annotated[str, Meta(pattern=r"^(/[A-Za-z0-9._~-]+)+$")] = "/picktune"
+    host: Annotated[str, Meta(min_length=1)] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535)] = 8321
     timeout: Annotated[float, Meta(gt=0)] = 60.0
     queue: Annotated[int, Meta(ge=1)] = 64
@@ -43,7 +50,7 @@ class Settings(Record, kw_only=True):
     body_limit: Annotated[int, Meta(ge=1024)] = 1_048_576
     alpha: Annotated[float, Meta(gt=0, lt=1)] = 0.05
     annotator_cap: Annotated[int, Meta(ge=1)] = 200
-    cors_origins: tuple[str, ...] = ()
+    cors_origins: tuple[Annotated[str, Meta(pattern=r"^https?://[^/\s*]+$")], ...] = ()
     reveal: bool = False
     secure_cookies: bool = False
 
@@ -62,6 +69,12 @@ class Settings(Record, kw_only=True):
         """Where the adapter registry lies."""
         return self.folder / "registry"
 
+    def __repr__(self) -> str:
+        # The key of vLLM must not reach a traceback or a log line.
+        shown = {name: getattr(self, name) for name in self.__struct_fields__}
+        shown["vllm_key"] = "***" if self.vllm_key else None
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
 
 def load_settings(
     path: Path | None = None, environ: Mapping[str, str] | None = None, **overrides: object
@@ -72,4 +85,114 @@ def load_settings(
     a table; lists are separated by commas. Raises ``InvalidSettings``, naming the setting.
     """
     environ = os.environ if environ is None else environ
-    raise NotImplementedError  # the helper who owns settings writes this
+    values: dict[str, Any] = {}
+    for source, names, strict in (
+        (*_from_file(path, environ), True),
+        ("the environment", _from_environ(environ), False),
+        ("the arguments", {name: value for name, value in overrides.items() if value is not None}, True),
+    ):
+        for name, value in _leaves(names, Settings, source):
+            _put(values, name, _convert(name, value, source, strict=strict))
+    settings = msgspec.convert(values, Settings)
+    try:
+        policy_named(settings.policy)
+    except InvalidInput as error:
+        raise InvalidSettings(f"setting 'policy': {error}", field="policy") from None
+    return settings
+
+
+def setting_names() -> list[str]:
+    """The dotted name of every setting, in the order of the record."""
+    return [name for name, _ in _known(Settings)]
+
+
+def _from_file(path: Path | None, environ: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
+    chosen = path or (Path(environ["PICKTUNE_CONFIG"]) if environ.get("PICKTUNE_CONFIG") else None)
+    file = (chosen or Path(CONFIG_FILE)).expanduser()
+    if chosen is None and not file.is_file():
+        return str(file), {}
+    try:
+        return str(file), tomllib.loads(file.read_bytes().decode("utf-8"))
+    except OSError as error:
+        raise InvalidSettings(f"cannot read the configuration file {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InvalidSettings(f"{file} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidSettings(f"{file} is not valid TOML: {error}") from error
+
+
+def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
+    types = dict(_known(Settings))
+    found: dict[str, Any] = {}
+    for variable, text in environ.items():
+        if not variable.startswith(PREFIX) or variable in RESERVED:
+            continue
+        name = variable.removeprefix(PREFIX).lower().replace("__", ".")
+        if name not in types:
+            raise _unknown(name, f"the environment ({variable})")
+        _put(found, name, _parse(text, types[name]))
+    return found
+
+
+def _parse(text: str, kind: Any) -> Any:
+    if get_origin(kind) is tuple:
+        return [part.strip() for part in text.split(",") if part.strip()]
+    return None if text == "" and type(None) in get_args(kind) else text
+
+
+def _known(record: type[Record], before: str = "") -> Iterator[tuple[str, Any]]:
+    for field in msgspec.structs.fields(record):
+        if isinstance(field.type, type) and issubclass(field.type, Record):
+            yield from _known(field.type, f"{before}{field.name}.")
+        else:
+            yield before + field.name, field.type
+
+
+def _leaves(
+    names: Mapping[str, Any], record: type[Record], source: str, before: str = ""
+) -> Iterator[tuple[str, Any]]:
+    types = {field.name: field.type for field in msgspec.structs.fields(record)}
+    for name, value in names.items():
+        kind = types.get(name)
+        if kind is None:
+            raise _unknown(before + name, source)
+        if isinstance(kind, type) and issubclass(kind, Record):
+            table = msgspec.to_builtins(value) if isinstance(value, Record) else value
+            if not isinstance(table, Mapping):
+                raise InvalidSettings(
+                    f"setting {before + name!r} in {source} must be a table, not {value!r}",
+                    field=before + name,
+                )
+            yield from _leaves(table, kind, source, f"{before}{name}.")
+        else:
+            yield before + name, str(value) if isinstance(value, Path) else value
+
+
+def _convert(name: str, value: Any, source: str, *, strict: bool) -> Any:
+    kind = dict(_known(Settings))[name]
+    try:
+        return msgspec.convert(value, kind, strict=strict)
+    except msgspec.ValidationError as error:
+        given = "" if name == "vllm_key" else f" (given: {value!r})"
+        choices = _choices(kind)
+        problem = f"choose from {', '.join(choices)}" if choices else str(error)
+        raise InvalidSettings(f"setting {name!r} in {source}: {problem}{given}", field=name) from None
+
+
+def _choices(kind: Any) -> tuple[str, ...]:
+    inner = get_args(kind)[0] if get_origin(kind) is tuple else kind
+    return get_args(inner) if get_origin(inner) is Literal else ()
+
+
+def _put(table: dict[str, Any], name: str, value: Any) -> None:
+    *above, last = name.split(".")
+    for part in above:
+        table = table.setdefault(part, {})
+    table[last] = value
+
+
+def _unknown(name: str, source: str) -> InvalidSettings:
+    known = setting_names()
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
+    return InvalidSettings(f"no setting named {name!r} in {source}; {hint}", field=name)
