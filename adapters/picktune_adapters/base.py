@@ -35,7 +35,7 @@ class BaseModules:
                 files = [folder / Path(name).name for name in sorted(set(mapping.values()))]
             else:
                 files = sorted(folder.glob("*.safetensors"))
-            shapes = {
+            shapes: dict[str, tuple[int, ...]] = {
                 name.removesuffix(_WEIGHT): entry.shape
                 for file in files
                 for name, entry in read_header(file).entries.items()
