@@ -70,7 +70,7 @@ class LogReader(Protocol):
         until: datetime | None = None,
         roles: Sequence[AnnotatorRole] | None = None,
     ) -> Iterator[Decision]:
-        """The standing decisions (the newest version, not undone, of each annotator on each slate), by time."""
+        """The standing decisions, by time: each annotator's newest on each slate, if it is not undone."""
         ...
 
     def choice_sets(
@@ -133,11 +133,14 @@ class Log(Protocol):
         ...
 
     async def react(self, reaction: Reaction) -> Reaction:
-        """Keep a reaction; the same key again changes nothing. Raises ``CandidateNotFound``, ``KeyReused``."""
+        """Keep a reaction; the same key again changes nothing.
+
+        Raises ``CandidateNotFound`` and ``KeyReused``.
+        """
         ...
 
     async def add_conversations(self, conversations: Sequence[Conversation]) -> int:
-        """Keep new conversations; those whose id is there already stay as they are. Returns how many were new."""
+        """Keep new conversations and return how many were; those that are there already stay as they are."""
         ...
 
     async def saw_adapter(self, version: AdapterVersion, at: datetime) -> None:
