@@ -196,9 +196,10 @@ class Decision(Record, kw_only=True):
 
     ``arms`` are the arms behind the candidates in the order in which this annotator saw them, a candidate
     that two arms said counting for both; ``shown`` is how many candidates there were (by default, as many as
-    arms); ``position`` is where the picked one stood among them, from 0. ``picked`` names the arms that said the picked words: more than
-    one if both said the same. ``tuned`` is the arm beside the base (``base-b`` in an A/A comparison) and
-    ``model`` the adapter that it served (``None`` for the base); both are ``None`` on an all-base slate.
+    arms) and ``position`` where the picked one stood among them, from 0. ``picked`` names the arms that said
+    the picked words: more than one if both said the same. ``tuned`` is the arm beside the base (``base-b`` in
+    an A/A comparison) and ``model`` the adapter that it served (``None`` for the base); both are ``None`` on
+    an all-base slate.
     """
 
     slate_id: str
