@@ -1,0 +1,178 @@
+"""Keeps the engine at work and serving the adapters that the registry's aliases name, without a restart."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import datetime
+
+from anyio import to_thread
+from picktune_adapters import AdapterVersion, Aliases
+from picktune_adapters.registry import Registry
+
+from picktune.engines.base import Engine
+from picktune.errors import EngineError, LogUnavailable, PicktuneError
+from picktune.log.base import Log
+
+logger = logging.getLogger("picktune")
+
+LONGEST_DELAY = 30.0
+
+
+class Follower:
+    """Starts the engine, again and again until it runs, then follows the aliases every ``poll`` seconds.
+
+    An adapter speaks only when its files are what was registered, the engine has loaded it, and the base's
+    replies beside it are the base's own. Where one of these fails, whoever spoke before goes on speaking and
+    ``problems`` says why. An adapter that speaks no more stays loaded for ``grace`` seconds, so that slates
+    that are being drawn can finish.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        registry: Registry,
+        log: Log,
+        *,
+        poll: float,
+        grace: float,
+        now: Callable[[], datetime],
+    ) -> None:
+        self.aliases = Aliases()
+        self.problems: dict[str, str] = {}
+        self.started = asyncio.Event()
+        self.engine_problem: str | None = "the engine is starting; try again in a moment"
+        self.registry_problem: str | None = None
+        self._engine = engine
+        self._registry = registry
+        self._log = log
+        self._poll = poll
+        self._grace = grace
+        self._now = now
+        self._delay = poll
+        self._checked: dict[str, AdapterVersion] = {}
+        self._unlogged: list[AdapterVersion] = []
+        self._logged_aliases: Aliases | None = None
+        self._retired: dict[str, float] = {}
+        self._retry_at: dict[str, float] = {}
+
+    async def run(self) -> None:
+        """Follow until cancelled; nothing that goes wrong ends it."""
+        while True:
+            try:
+                await self.step()
+            except Exception:
+                logger.exception("following the adapters failed; trying again")
+            await asyncio.sleep(self._poll if self.engine_problem is None else self._delay)
+
+    async def step(self) -> None:
+        """One look: start the engine if it does not run, and serve what the registry names now."""
+        if self.engine_problem is not None and not await self._start():
+            return
+        wanted = await self._wanted()
+        if wanted is None:
+            return
+        try:
+            loaded = set(await self._engine.loaded())
+        except EngineError:
+            return  # readiness asks the engine itself and says so
+        names = [name for name in (wanted.champion, wanted.challenger) if name]
+        usable = {name for name in names if await self._take(name, loaded)}
+        served = Aliases(
+            champion=self._choose(wanted.champion, self.aliases.champion, usable),
+            challenger=self._choose(wanted.challenger, self.aliases.challenger, usable),
+        )
+        if served.challenger is not None and served.challenger == served.champion:
+            served = Aliases(champion=served.champion)
+        self.problems = {name: why for name, why in self.problems.items() if name in names}
+        if served != self.aliases:
+            logger.info("serving champion %s, challenger %s", served.champion, served.challenger)
+        self.aliases = served
+        await self._tell_log()
+        await self._retire(loaded | usable)
+
+    async def _start(self) -> bool:
+        try:
+            await self._engine.start()
+        except Exception as error:
+            problem = (
+                error.message if isinstance(error, PicktuneError) else f"{type(error).__name__}: {error}"
+            )
+            if problem != self.engine_problem:
+                logger.warning("the engine is down: %s", problem)
+            self.engine_problem = problem
+            self._delay = min(self._delay * 2, max(LONGEST_DELAY, self._poll))
+            return False
+        logger.info("the engine answers")
+        self.engine_problem = None
+        self.started.set()
+        self._delay = self._poll
+        return True
+
+    async def _wanted(self) -> Aliases | None:
+        try:
+            aliases = await to_thread.run_sync(self._registry.aliases)
+        except (PicktuneError, OSError) as error:
+            if self.registry_problem is None:
+                logger.warning("the registry cannot be read: %s", error)
+            self.registry_problem = str(error)
+            return None
+        self.registry_problem = None
+        return aliases
+
+    async def _take(self, name: str, loaded: set[str]) -> bool:
+        """Whether the engine serves the adapter, after loading and checking it where that is still to do."""
+        if name in self._checked and name in loaded:
+            return True
+        clock = asyncio.get_running_loop().time()
+        if self._retry_at.get(name, 0.0) > clock:
+            return False
+        try:
+            version = await to_thread.run_sync(self._registry.verify, name)
+            folder = await to_thread.run_sync(self._registry.folder, name)
+            await self._engine.load(name, folder)
+            await self._check_integrity(name)
+        except (PicktuneError, OSError) as error:
+            if self.problems.get(name) != str(error):
+                logger.error("adapter %s is not served: %s", name, error)
+            self.problems[name] = str(error)
+            # Hashing a broken adapter at every look would cost the server more than it could find out.
+            self._retry_at[name] = clock + LONGEST_DELAY
+            return False
+        self.problems.pop(name, None)
+        self._retry_at.pop(name, None)
+        if name not in self._checked:
+            self._unlogged.append(version)
+        self._checked[name] = version
+        return True
+
+    async def _check_integrity(self, name: str) -> None:
+        from picktune.engines.integrity import check_integrity
+
+        await check_integrity(self._engine, name)
+
+    def _choose(self, wanted: str | None, before: str | None, usable: set[str]) -> str | None:
+        return wanted if wanted is None or wanted in usable else before
+
+    async def _tell_log(self) -> None:
+        now = self._now()
+        try:
+            while self._unlogged:
+                await self._log.saw_adapter(self._unlogged[0], now)
+                self._unlogged.pop(0)
+            if self._logged_aliases != self.aliases:
+                await self._log.saw_aliases(self.aliases, now)
+                self._logged_aliases = self.aliases
+        except LogUnavailable as error:
+            logger.warning("the log did not take the aliases yet: %s", error)
+
+    async def _retire(self, loaded: set[str]) -> None:
+        clock = asyncio.get_running_loop().time()
+        speaking = {self.aliases.champion, self.aliases.challenger}
+        for name in loaded:
+            if name in speaking or name not in self._checked:
+                self._retired.pop(name, None)
+            elif clock >= self._retired.setdefault(name, clock + self._grace):
+                await self._engine.unload(name)
+                del self._retired[name], self._checked[name]

@@ -1,0 +1,74 @@
+"""A log that could not be opened at the start: each use tries again, so that nothing waits for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from threading import Lock
+from typing import Protocol
+
+from anyio import to_thread
+from picktune_adapters import AdapterVersion, Aliases
+
+from picktune.log.base import Log, LogReader
+from picktune.records import Conversation, Exposure, Pick, Reaction, Slate
+
+
+class ReadableLog(Log, Protocol):
+    """A log that can be read where it is written."""
+
+    @property
+    def reader(self) -> LogReader:
+        """Blocking reads, from any number of threads at once."""
+        ...
+
+
+class LateLog:
+    """A ``ReadableLog`` that ``open_log`` opens when it is used; its methods are those of ``Log``."""
+
+    def __init__(self, open_log: Callable[[], ReadableLog]) -> None:
+        self._open_log = open_log
+        self._lock = Lock()
+        self._log: ReadableLog | None = None
+
+    def open(self) -> ReadableLog:
+        """The log, opened now if it is not yet; blocking. Raises ``LogUnavailable``."""
+        with self._lock:
+            if self._log is None:
+                self._log = self._open_log()
+            return self._log
+
+    async def _opened(self) -> ReadableLog:
+        return await to_thread.run_sync(self.open) if self._log is None else self._log
+
+    @property
+    def reader(self) -> LogReader:
+        return self.open().reader
+
+    async def add_slate(self, slate: Slate) -> None:
+        await (await self._opened()).add_slate(slate)
+
+    async def add_exposure(self, exposure: Exposure) -> Exposure:
+        return await (await self._opened()).add_exposure(exposure)
+
+    async def record(self, pick: Pick) -> Pick:
+        return await (await self._opened()).record(pick)
+
+    async def react(self, reaction: Reaction) -> Reaction:
+        return await (await self._opened()).react(reaction)
+
+    async def add_conversations(self, conversations: Sequence[Conversation]) -> int:
+        return await (await self._opened()).add_conversations(conversations)
+
+    async def saw_adapter(self, version: AdapterVersion, at: datetime) -> None:
+        await (await self._opened()).saw_adapter(version, at)
+
+    async def saw_aliases(self, aliases: Aliases, at: datetime) -> None:
+        await (await self._opened()).saw_aliases(aliases, at)
+
+    async def check(self) -> None:
+        await (await self._opened()).check()
+
+    async def close(self) -> None:
+        if self._log is not None:
+            await self._log.close()

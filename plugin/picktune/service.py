@@ -1,0 +1,327 @@
+"""The service: draws slates, keeps what people decide on them, and stays up when a part of it is down."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from anyio import to_thread
+from picktune_adapters import Aliases
+from picktune_adapters.registry import Registry
+
+from picktune.auth import Auth
+from picktune.engines.base import Engine
+from picktune.errors import Conflict, EngineDown, InvalidInput, LogUnavailable
+from picktune.follower import Follower
+from picktune.health import Health, Readiness
+from picktune.keeper import Keeper
+from picktune.late import LateLog, ReadableLog
+from picktune.log.base import LogReader
+from picktune.records import (
+    AnnotatorRole,
+    Conversation,
+    Exposure,
+    Message,
+    Pick,
+    Reaction,
+    Slate,
+    Turn,
+    new_id,
+    utc_now,
+)
+from picktune.settings import Settings
+from picktune.slate import draw, order_for, policy_named
+
+if TYPE_CHECKING:
+    from picktune.support import Support
+
+T = TypeVar("T")
+
+ANSWERABLE = frozenset({"user", "tool"})
+
+
+class Service:
+    """One running Picktune. ``start`` it in the event loop that will use it, and ``close`` it at the end."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        log: ReadableLog,
+        engine: Engine,
+        registry: Registry,
+        rng: random.Random | None = None,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self.settings = settings
+        self.log = log
+        self.engine = engine
+        self.registry = registry
+        self.rng = rng or random.SystemRandom()
+        self.now = now
+        self.auth = Auth(
+            settings.folder, prefix=settings.prefix, secure_cookies=settings.secure_cookies, now=now
+        )
+        self._keeper = Keeper(log)
+        self._follower = Follower(engine, registry, log, poll=settings.poll, grace=settings.timeout, now=now)
+        self._health = Health(engine, log, registry, self._follower, self._keeper)
+        self._tasks: list[asyncio.Task[None]] = []
+        self._drawing: dict[str, asyncio.Task[Slate]] = {}
+
+    @property
+    def aliases(self) -> Aliases:
+        """The adapters that speak in the slates now."""
+        return self._follower.aliases
+
+    async def start(self) -> None:
+        """Begin to start the engine and to follow the adapters, and return at once. Safe to call twice."""
+        if not self._tasks:
+            self._tasks = [
+                asyncio.create_task(self._follower.run()),
+                asyncio.create_task(self._keeper.run(self.settings.poll)),
+            ]
+
+    async def until_ready(self, seconds: float = 300.0) -> None:
+        """Wait until the engine answers; raises ``EngineDown`` with its reason after so many ``seconds``."""
+        await self.start()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._follower.started.wait()
+        except TimeoutError:
+            raise EngineDown(self._follower.engine_problem or "the engine did not start") from None
+
+    async def readiness(self) -> Readiness:
+        """Whether a slate could be drawn and kept now, and if not, what is missing."""
+        return await self._health.readiness()
+
+    async def close(self) -> None:
+        """Stop what runs in the background, hand the log what it still has to learn, and let go of all."""
+        tasks: list[asyncio.Task[Any]] = [*self._tasks, *self._drawing.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        with suppress(LogUnavailable):  # said when it was shown
+            await self._keeper.flush()
+        await self.engine.close()
+        await self.log.close()
+
+    # Slates
+
+    async def draw(
+        self,
+        messages: Sequence[Message],
+        *,
+        conversation_id: str | None = None,
+        user_ref: str | None = None,
+        tags: Sequence[str] = (),
+        locale: str = "en",
+        policy: str | None = None,
+    ) -> Slate:
+        """Draw a slate for the messages and keep it; ``is_kept`` tells if it has to wait for the log.
+
+        Raises ``InvalidInput`` for messages that leave nothing to answer or an unknown policy, ``EngineBusy``
+        and ``EngineDown``.
+        """
+        _check_answerable(messages)
+        chosen = policy_named(policy or self.settings.policy)
+        if self._follower.engine_problem is not None:
+            raise EngineDown(self._follower.engine_problem)
+        now = self.now()
+        turn = Turn(
+            id=new_id(),
+            conversation_id=conversation_id or new_id(),
+            messages=tuple(messages),
+            user_ref=user_ref,
+            tags=tuple(tags),
+            locale=locale,
+            created_at=now,
+        )
+        slate = await draw(
+            turn,
+            chosen,
+            self.engine,
+            self.aliases,
+            rng=self.rng,
+            now=now,
+            sampling=self.settings.sampling,
+            timeout=self.settings.timeout,
+        )
+        await self._keeper.keep_slate(slate)
+        return slate
+
+    async def slate_for(self, conversation_id: str, viewer: str) -> Slate:
+        """The slate that waits for the viewer in a stored conversation, or a fresh one.
+
+        Callers that ask for one conversation at the same time get one slate, drawn once. Raises
+        ``ConversationNotFound``, ``Conflict`` if the conversation waits for no reply, and what ``draw``
+        raises.
+        """
+        waiting = await self._waiting(conversation_id, viewer)
+        if waiting is not None:
+            return waiting
+        task = self._drawing.get(conversation_id)
+        if task is None:
+            task = asyncio.create_task(self._draw_for(conversation_id, viewer))
+            self._drawing[conversation_id] = task
+            task.add_done_callback(lambda done: self._drawn(conversation_id, done))
+        # One caller that gives up must not take the slate from the others.
+        return await asyncio.shield(task)
+
+    async def slate(self, slate_id: str) -> Slate:
+        """The slate of that id; raises ``SlateNotFound``."""
+        waiting = self._keeper.waiting_slate(slate_id)
+        return waiting if waiting is not None else await self._ask(lambda reader: reader.slate(slate_id))
+
+    def is_kept(self, slate_id: str) -> bool:
+        """Whether the slate does not wait for the log to come back."""
+        return self._keeper.waiting_slate(slate_id) is None
+
+    async def expose(self, slate_id: str, viewer: str) -> Exposure:
+        """Keep that the viewer sees the slate, in the viewer's own order; raises ``SlateNotFound``."""
+        slate = await self.slate(slate_id)
+        order = order_for(slate, viewer)
+        return await self._keeper.keep_exposure(
+            Exposure(slate_id=slate_id, viewer=viewer, order=order, shown_at=self.now())
+        )
+
+    # Decisions
+
+    async def pick(self, pick: Pick) -> Pick:
+        """Keep a decision; it is on disk when this returns. Raises what ``Log.record`` raises."""
+        await self._keeper.flush()
+        return await self.log.record(pick)
+
+    async def undo(self, slate_id: str, *, annotator: str, role: AnnotatorRole, key: str) -> Pick:
+        """Take back the annotator's standing decision on the slate.
+
+        Raises ``Conflict`` if none stands, or if the arms were revealed to whoever decided.
+        """
+        if self.settings.reveal:
+            raise Conflict(
+                f"the decision on slate {slate_id!r} stands: who said what was revealed after it",
+                field="slate_id",
+            )
+        return await self.pick(
+            Pick(
+                key=key,
+                slate_id=slate_id,
+                verdict="undone",
+                annotator=annotator,
+                role=role,
+                decided_at=self.now(),
+            )
+        )
+
+    async def react(self, reaction: Reaction) -> Reaction:
+        """Keep a reaction; it is on disk when this returns. Raises what ``Log.react`` raises."""
+        await self._keeper.flush()
+        return await self.log.react(reaction)
+
+    async def picks(self, slate_id: str, annotator: str | None = None) -> list[Pick]:
+        """All versions of all decisions on the slate, oldest first."""
+        return await self._ask(lambda reader: reader.picks(slate_id, annotator))
+
+    async def supports(
+        self, *, since: datetime | None = None, until: datetime | None = None
+    ) -> list[Support]:
+        """The support rate of every adapter that stood beside the base, of the roles that count."""
+        return await self._ask(lambda reader: _supports(reader, self.settings, since, until))
+
+    # Conversations
+
+    async def add_conversations(self, conversations: Sequence[Conversation]) -> int:
+        """Keep new conversations; returns how many were new."""
+        return await self.log.add_conversations(conversations)
+
+    async def conversation(self, conversation_id: str) -> Conversation:
+        """The conversation with the replies sent so far; raises ``ConversationNotFound``."""
+        return await self._ask(lambda reader: reader.conversation(conversation_id))
+
+    async def conversations(
+        self, *, status: str | None = "open", locale: str | None = None, limit: int = 50, offset: int = 0
+    ) -> list[Conversation]:
+        """A page of the conversations, the oldest update first."""
+        return await self._ask(
+            lambda reader: reader.conversations(status=status, locale=locale, limit=limit, offset=offset)
+        )
+
+    async def count_conversations(self, *, status: str | None = "open", locale: str | None = None) -> int:
+        """How many conversations there are."""
+        return await self._ask(lambda reader: reader.count_conversations(status=status, locale=locale))
+
+    async def _ask(self, question: Callable[[LogReader], T]) -> T:
+        # SQLite blocks, so reads go to threads; so does the opening of a log that was not there at first.
+        return await to_thread.run_sync(lambda: question(self.log.reader))
+
+    async def _waiting(self, conversation_id: str, viewer: str) -> Slate | None:
+        return await self._ask(lambda reader: reader.waiting_slate(conversation_id, viewer=viewer))
+
+    async def _draw_for(self, conversation_id: str, viewer: str) -> Slate:
+        # Another draw may have ended between the caller's look and this one.
+        waiting = await self._waiting(conversation_id, viewer)
+        if waiting is not None:
+            return waiting
+        conversation = await self.conversation(conversation_id)
+        messages = conversation.messages
+        if conversation.status == "closed" or not messages or messages[-1].role not in ANSWERABLE:
+            raise Conflict(
+                f"conversation {conversation_id!r} waits for no reply; open another one",
+                field="conversation_id",
+            )
+        return await self.draw(
+            messages, conversation_id=conversation_id, tags=conversation.tags, locale=conversation.locale
+        )
+
+    def _drawn(self, conversation_id: str, task: asyncio.Task[Slate]) -> None:
+        self._drawing.pop(conversation_id, None)
+        if not task.cancelled():
+            task.exception()  # looked at, for all callers may have given up
+
+
+def create_service(settings: Settings, *, engine: Engine | None = None) -> Service:
+    """A service over the files under ``settings.folder``, which are made where they are missing.
+
+    A log that cannot be opened now is opened as soon as it can be. Raises ``MissingExtra`` if the engine's
+    packages are not installed.
+    """
+    from picktune.engines import create_engine
+    from picktune.log import SQLiteLog
+
+    with suppress(OSError):  # the log's own attempt says what is wrong
+        settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    late = LateLog(lambda: SQLiteLog.open(settings.log_path))
+    try:
+        log: ReadableLog = late.open()
+    except LogUnavailable:
+        log = late
+    return Service(
+        settings,
+        log=log,
+        engine=create_engine(settings) if engine is None else engine,
+        registry=Registry(settings.registry_path),
+    )
+
+
+def _check_answerable(messages: Sequence[Message]) -> None:
+    if not messages:
+        raise InvalidInput("the conversation is empty; send at least one message", field="messages")
+    last, where = messages[-1], f"messages[{len(messages) - 1}]"
+    if last.role not in ANSWERABLE:
+        raise InvalidInput(
+            f"the last message is from the {last.role}; there is nothing to answer", field=f"{where}.role"
+        )
+    if not last.content.strip():
+        raise InvalidInput("the last message is empty; there is nothing to answer", field=f"{where}.content")
+
+
+def _supports(
+    reader: LogReader, settings: Settings, since: datetime | None, until: datetime | None
+) -> list[Support]:
+    from picktune.support import compare
+
+    decisions = reader.decisions(since=since, until=until, roles=settings.roles)
+    return compare(decisions, alpha=settings.alpha, annotator_cap=settings.annotator_cap)
