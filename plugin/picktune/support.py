@@ -171,8 +171,8 @@ def compare(decisions: Iterable[Decision], *, alpha: float = 0.05, annotator_cap
 def interval(wins: int, n: int, alpha: float) -> tuple[float, float]:
     """The shares p that the picks so far do not speak against: a 1 − ``alpha`` confidence sequence.
 
-    All p with ``log_martingale(wins, n, p)`` below log 1/``alpha``; by Ville's inequality the chance that the true
-    share is ever outside, at any of the n at which one looks, is at most ``alpha``.
+    All p with ``log_martingale(wins, n, p)`` below log 1/``alpha``. By Ville's inequality, the chance that
+    the true share is ever outside, at any of the n at which one looks, is at most ``alpha``.
     """
     _check(alpha, 1)
     if not 0 <= wins <= n:

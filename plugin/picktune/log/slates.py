@@ -15,7 +15,8 @@ from picktune.records import Exposure, Reaction, Slate
 def consistent(slate: Slate) -> Slate:
     """The slate, if it can be stored; else ``InvalidInput``."""
     slate = checked(slate)
-    if not slate.candidates:
+    # An incomplete slate may be empty: nothing could be drawn, and a person answered by hand.
+    if not slate.candidates and slate.complete:
         raise InvalidInput(
             f"slate {slate.id!r} has no candidates; there is nothing to show", field="candidates"
         )
@@ -64,7 +65,7 @@ def candidate_ids(connection: sqlite3.Connection, slate_id: str) -> list[str]:
 def expose(connection: sqlite3.Connection, exposure: Exposure) -> Exposure:
     """Insert the first exposure of a viewer to a slate, or return the one that stands."""
     ids = candidate_ids(connection, exposure.slate_id)
-    if not ids:
+    if not ids and load(connection, exposure.slate_id) is None:
         raise SlateNotFound(exposure.slate_id)
     row = connection.execute(
         "SELECT slate_id, viewer, places, shown_at FROM exposures WHERE slate_id = ? AND viewer = ?",
@@ -103,7 +104,9 @@ def waiting(connection: sqlite3.Connection, conversation_id: str, viewer: str | 
         drawn_for = rows.messages(turn_messages)
         state = drawn_for if state is None else state
         if not decided and open_to_viewer and conversations.same_state(drawn_for, state):
-            return load(connection, slate_id)
+            slate = load(connection, slate_id)
+            if slate is not None and slate.candidates:
+                return slate
     return None
 
 

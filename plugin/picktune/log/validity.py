@@ -24,7 +24,7 @@ def checked(record: RecordT) -> RecordT:
     try:
         record = msgspec.json.decode(msgspec.json.encode(record), type=type(record))
     except UnicodeEncodeError:
-        where = _unencodable(record) or ""
+        where = (_unencodable(record) or "").removeprefix(".")
         raise InvalidInput(
             f"{where} of the {kind} is not valid UTF-8 text (it holds a lone surrogate); decode it properly "
             f"and send it again",
@@ -70,4 +70,4 @@ def _unencodable(value: Any) -> str | None:
     else:
         return None
     found = ((name, _unencodable(part)) for name, part in parts)
-    return next(((name + inner).removeprefix(".") for name, inner in found if inner is not None), None)
+    return next((name + inner for name, inner in found if inner is not None), None)
