@@ -14,10 +14,16 @@ PYTHON="$VENV/bin/python"
 
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_NO_INPUT=1
 
-say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
-warn() { printf '\033[1;33mwarning:\033[0m %s\n' "$*" >&2; }
+# Progress and complaints go to stderr, in colour on a terminal only.
+_print() {
+    local colour="$1" word="$2"
+    shift 2
+    if [ -t 2 ]; then printf '\033[1;%sm%s\033[0m %s\n' "$colour" "$word" "$*" >&2; else printf '%s %s\n' "$word" "$*" >&2; fi
+}
+say() { _print 32 '==>' "$@"; }
+warn() { _print 33 'warning:' "$@"; }
 die() {
-    printf '\033[1;31merror:\033[0m %s\n' "$*" >&2
+    _print 31 'error:' "$@"
     exit 1
 }
 

@@ -6,6 +6,7 @@ in it can poison a server for all, so every fault is caught here, before publish
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -94,7 +95,8 @@ def _check_files(folder: Path) -> None:
             )
     for name in (CONFIG, WEIGHTS):
         path = folder / name
-        if path.is_symlink() and not path.resolve().is_relative_to(folder.resolve()):
+        # realpath, as resolve raises on links that go in a circle.
+        if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
             _fault(folder, f"{name} is a link out of the folder", "copy the file itself (cp -L)")
         if not path.is_file():
             _fault(folder, f"{name} is missing", "write the adapter with save_pretrained")

@@ -45,8 +45,11 @@ def replace(path: Path, content: bytes) -> None:
     sync_folder(path.parent)
 
 
-def append(path: Path, content: bytes) -> None:
-    """Add whole lines durably, first cutting off what a killed writer left after the last line end."""
+def append(path: Path, content: bytes) -> int:
+    """Add whole lines durably, first cutting off what a killed writer left after the last line end.
+
+    Returns where they begin, for ``cut`` to take them back.
+    """
     is_new = not path.exists()
     with path.open("a+b") as file:
         file.seek(0)
@@ -63,6 +66,14 @@ def append(path: Path, content: bytes) -> None:
             raise
     if is_new:
         sync_folder(path.parent)
+    return whole
+
+
+def cut(path: Path, length: int) -> None:
+    """Shorten a file durably; this needs no free space."""
+    with path.open("r+b") as file:
+        file.truncate(length)
+        os.fsync(file.fileno())
 
 
 def copy(source: Path, target: Path) -> None:
