@@ -1,0 +1,207 @@
+"""The support page: every comparison with its rate, its verdict, and what to do about it."""
+
+from __future__ import annotations
+
+from anyio import to_thread
+from picktune_adapters import Aliases
+from starlette.requests import Request
+from starlette.responses import Response
+
+from picktune.auth import Viewer
+from picktune.errors import AdapterError
+from picktune.log import LogReader
+from picktune.pages import charts
+from picktune.pages.desk import ask
+from picktune.pages.i18n import Translator, translator
+from picktune.pages.render import render
+from picktune.records import Decision, Record
+from picktune.service import Service
+from picktune.settings import Settings
+from picktune.support import Share, Support, compare
+
+ROWS = 20
+WIDE = 0.3
+TONES = {"success": "good", "great": "good", "weak": "warn", "harmful": "bad"}
+BESIDE = ("ties", "none_good", "skipped", "shared", "incomplete", "capped", "annotators")
+
+
+class Line(Record, frozen=True, kw_only=True):
+    """One line of a breakdown."""
+
+    name: str
+    n: int
+    rate: float
+    range: str = ""
+
+
+class Breakdown(Record, frozen=True, kw_only=True):
+    """The rate by tag or annotator, or the picks by position."""
+
+    kind: str
+    rows: tuple[Line, ...]
+    interval: bool = True
+    note: str = ""
+
+
+class Figure(Record, frozen=True, kw_only=True):
+    """A curve with its words."""
+
+    line: str
+    band: str
+    first: str
+    last: str
+    label: str
+
+
+class View(Record, frozen=True, kw_only=True):
+    """One comparison, ready to be shown."""
+
+    support: Support
+    title: str
+    subtitle: str
+    model: str | None
+    simulated: bool
+    badge: str
+    tone: str
+    explanation: str
+    advice: str
+    wins: str
+    bar: charts.Bar | None
+    scale_label: str
+    curve: Figure | None
+    figures: tuple[tuple[str, int], ...]
+    breakdowns: tuple[Breakdown, ...]
+
+
+class SupportPage:
+    """``/support``."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def __call__(self, request: Request, viewer: Viewer) -> Response:
+        """The page. Comparisons in which nobody has decided anything are left out."""
+        t = translator(request)
+        settings = self._service.settings
+        aliases = await to_thread.run_sync(self._aliases)
+        views = await ask(self._service, lambda reader: _views(reader, settings, aliases, t))
+        return render(
+            request,
+            "support.html",
+            viewer=viewer,
+            here="support",
+            views=views,
+            simulated=any(view.simulated for view in views),
+            confidence=1 - settings.alpha,
+        )
+
+    def _aliases(self) -> Aliases:
+        try:
+            return self._service.registry.aliases()
+        except AdapterError:
+            # Rates can be read without knowing who is champion; the adapters page says what is wrong.
+            return self._service.aliases
+
+
+def _views(reader: LogReader, settings: Settings, aliases: Aliases, t: Translator) -> list[View]:
+    decisions = list(reader.decisions(roles=settings.roles))
+    supports = compare(decisions, alpha=settings.alpha, annotator_cap=settings.annotator_cap)
+    return [_view(one, decisions, settings, aliases, t) for one in supports if _has_any(one)]
+
+
+def _has_any(one: Support) -> bool:
+    return any(
+        (one.n, one.ties, one.none_good, one.skipped, one.shared, one.incomplete, one.repeated, one.capped)
+    )
+
+
+def _view(
+    one: Support, decisions: list[Decision], settings: Settings, aliases: Aliases, t: Translator
+) -> View:
+    kind = _kind(one, aliases)
+    if one.model is None and one.n:
+        ending = _fairness(one)
+        badge, tone = t(f"aa.name_{ending}"), {"ok": "good", "bad": "bad"}.get(ending, "")
+        explanation, advice = t(f"aa.explanation_{ending}"), t(f"aa.advice_{ending}")
+    else:
+        badge, tone = t(f"verdict.{one.verdict}.name"), TONES.get(one.verdict, "")
+        explanation, advice = t(f"verdict.{one.verdict}.explanation"), t(f"verdict.{one.verdict}.advice")
+        if kind == "champion" and one.verdict in {"weak", "success", "great"}:
+            advice = t("support.keep_champion")
+        if kind == "former":
+            advice = t("support.former_advice")
+    words = {"rate": t.percent(one.rate), "low": t.percent(one.low), "high": t.percent(one.high)}
+    figure = charts.curve(
+        decisions, model=one.model, alpha=settings.alpha, annotator_cap=settings.annotator_cap
+    )
+    drawn = None
+    if figure is not None:
+        first, last = t.moment(figure.first), t.moment(figure.last)
+        label = t("support.curve_label", first=first, last=last, **words)
+        drawn = Figure(line=figure.line, band=figure.band, first=first, last=last, label=label)
+    return View(
+        support=one,
+        title=t(f"support.{kind}"),
+        subtitle=t(f"support.{kind}_text"),
+        model=one.model,
+        simulated=one.simulated,
+        badge=badge,
+        tone=tone,
+        explanation=explanation,
+        advice=advice,
+        wins=t.number(one.wins),
+        bar=charts.bar(one),
+        scale_label=t("support.scale_now", **words) if one.n else t("support.scale_label"),
+        curve=drawn,
+        figures=tuple(
+            (name, getattr(one, name)) for name in BESIDE if getattr(one, name) or name in BESIDE[:3]
+        ),
+        breakdowns=_breakdowns(one, t),
+    )
+
+
+def _fairness(one: Support) -> str:
+    """Of a model against itself: ``bad`` if the interval has left 50 %, ``early`` while it is wide."""
+    if not one.low <= 0.5 <= one.high:
+        return "bad"
+    return "ok" if one.high - one.low <= WIDE else "early"
+
+
+def _kind(one: Support, aliases: Aliases) -> str:
+    if one.model is None:
+        return "aa"
+    if one.model == aliases.challenger:
+        return "challenger"
+    return "champion" if one.model == aliases.champion else "former"
+
+
+def _breakdowns(one: Support, t: Translator) -> tuple[Breakdown, ...]:
+    found = [
+        Breakdown(kind="tag", rows=_lines(one.by_tag, t)),
+        Breakdown(kind="annotator", rows=_lines(one.by_annotator, t)),
+    ]
+    bias = one.position_bias
+    total = sum(bias.counts)
+    if total:
+        lines = tuple(
+            Line(name=t("support.position_n", n=place), n=count, rate=count / total)
+            for place, count in enumerate(bias.counts, 1)
+        )
+        note = t("support.position_note")
+        if bias.p_value is not None:
+            note += " " + t("support.position_p", p=f"{bias.p_value:.2g}")
+        found.append(Breakdown(kind="position", rows=lines, interval=False, note=note))
+    return tuple(breakdown for breakdown in found if breakdown.rows)
+
+
+def _lines(shares: tuple[Share, ...], t: Translator) -> tuple[Line, ...]:
+    most = sorted(shares, key=lambda share: (-share.n, share.name))[:ROWS]
+    return tuple(
+        Line(
+            name=share.name,
+            n=share.n,
+            rate=share.rate,
+            range=t("support.from_to", low=t.percent(share.low), high=t.percent(share.high)),
+        )
+        for share in most
+    )
