@@ -1,0 +1,102 @@
+"""Where dataset versions lie: ``<home>/datasets/<id>/`` with a manifest and one JSONL file a split."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import get_args
+
+import msgspec
+from picktune.records import ChoiceSet
+from picktune_adapters import disk
+
+from picktune_retrain.dataset.build import dataset_id, encode
+from picktune_retrain.dataset.split import Splits, remember
+from picktune_retrain.errors import DatasetCorrupt, DatasetNotFound, StateCorrupt
+from picktune_retrain.records import Dataset, DatasetVersion, SplitName
+
+_SPLITS: tuple[SplitName, ...] = get_args(SplitName)
+
+
+def save_dataset(dataset: Dataset, folder: Path) -> Path:
+    """Store a version under ``folder``, whole or not at all; one that is there already stays as it is."""
+    home = folder / dataset.version.id
+    if home.exists():
+        return home
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = disk.temporary_beside(home)
+    try:
+        temporary.mkdir()
+        for name in _SPLITS:
+            rows = b"".join(encode(row) for row in _rows(dataset, name))
+            disk.write_new(temporary / f"{name}.jsonl", rows)
+        manifest = msgspec.json.format(msgspec.json.encode(dataset.version), indent=2)
+        disk.write_new(temporary / "manifest.json", manifest)
+        disk.sync_folder(temporary)
+        temporary.rename(home)
+        disk.sync_folder(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return home
+
+
+def load_dataset(version_id: str, folder: Path) -> Dataset:
+    """Read a version back and verify it against its id.
+
+    Raises ``DatasetNotFound``, and ``DatasetCorrupt`` if a file is missing, cannot be decoded or holds
+    other rows than the id says.
+    """
+    home = folder / version_id
+    if not home.is_dir():
+        raise DatasetNotFound(version_id, folder)
+    remedy = f"delete {home} and run the night afresh (--fresh); the log still has the picks"
+    try:
+        version = msgspec.json.decode((home / "manifest.json").read_bytes(), type=DatasetVersion)
+        decoder = msgspec.json.Decoder(ChoiceSet)
+        rows = {name: tuple(decoder.decode_lines((home / f"{name}.jsonl").read_bytes())) for name in _SPLITS}
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise DatasetCorrupt(f"dataset {version_id} cannot be read ({error}); {remedy}") from error
+    found = dataset_id(rows)
+    if not version_id == version.id == found:
+        raise DatasetCorrupt(f"dataset {version_id} holds other rows than its id says ({found}); {remedy}")
+    return Dataset(version=version, **{name: rows[name] for name in _SPLITS})
+
+
+def load_splits(folder: Path) -> Splits:
+    """The places remembered in ``folder``; won back from the stored datasets if the file is missing.
+
+    Raises ``StateCorrupt`` if the file is there but cannot be read: placing everything afresh would train on
+    what earlier nights held out.
+    """
+    path = folder / "splits.json"
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Splits)
+    except FileNotFoundError:
+        return _won_back(folder)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        remedy = "delete it, and the places are won back from the stored datasets"
+        raise StateCorrupt(path, str(error), remedy) from error
+
+
+def save_splits(dataset: Dataset, folder: Path) -> Splits:
+    """Remember where the dataset placed its conversations, beside what was remembered before."""
+    splits = remember(load_splits(folder), _by_split(dataset))
+    folder.mkdir(parents=True, exist_ok=True)
+    disk.replace(folder / "splits.json", msgspec.json.encode(splits, order="deterministic"))
+    return splits
+
+
+def _won_back(folder: Path) -> Splits:
+    splits = Splits()
+    for manifest in sorted(folder.glob("*/manifest.json"), key=lambda path: path.stat().st_mtime):
+        splits = remember(splits, _by_split(load_dataset(manifest.parent.name, folder)))
+    return splits
+
+
+def _by_split(dataset: Dataset) -> dict[SplitName, tuple[ChoiceSet, ...]]:
+    return {name: _rows(dataset, name) for name in _SPLITS}
+
+
+def _rows(dataset: Dataset, name: SplitName) -> tuple[ChoiceSet, ...]:
+    rows: tuple[ChoiceSet, ...] = getattr(dataset, name)
+    return rows

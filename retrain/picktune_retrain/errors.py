@@ -1,0 +1,114 @@
+"""What can go wrong at night; every message says what happened, to which id, and what to do next.
+
+PicktuneError
+└── NightError
+    ├── TooLittleData (ValueError)
+    ├── DatasetNotFound (LookupError)
+    ├── DatasetCorrupt (ValueError)
+    ├── NightRunning (RuntimeError)
+    ├── NightStopped (RuntimeError)
+    ├── StateCorrupt (ValueError)
+    ├── BaseChanged (RuntimeError)
+    ├── DiskFull (OSError)
+    └── TrainingError
+        ├── NothingToTrain (ValueError)
+        ├── TrainingDiverged (ArithmeticError)
+        ├── TrainingInterrupted (RuntimeError)
+        └── TrainingStateMismatch (ValueError)
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from picktune.errors import PicktuneError
+
+
+class NightError(PicktuneError):
+    """A night cannot begin, go on or end."""
+
+    code = "night_error"
+
+
+class TooLittleData(NightError, ValueError):
+    """The log does not hold enough to train on and to judge by; collecting more picks mends it."""
+
+    code = "too_little_data"
+
+
+class DatasetNotFound(NightError, LookupError):
+    """No dataset version of that id is stored."""
+
+    code = "dataset_not_found"
+
+    def __init__(self, dataset_id: str, folder: Path) -> None:
+        super().__init__(f"no dataset with id {dataset_id!r} in {folder}", field="dataset_id")
+
+
+class DatasetCorrupt(NightError, ValueError):
+    """The rows of a stored dataset version are not what its id says."""
+
+    code = "dataset_corrupt"
+
+
+class NightRunning(NightError, RuntimeError):
+    """Another nightly run holds the lock of this home folder."""
+
+    code = "night_running"
+
+
+class NightStopped(NightError, RuntimeError):
+    """Somebody asked the run to stop; its state is saved and the next run goes on from there."""
+
+    code = "night_stopped"
+
+
+class StateCorrupt(NightError, ValueError):
+    """A file that a night keeps its state in cannot be read."""
+
+    code = "state_corrupt"
+
+    def __init__(self, path: Path, why: str, remedy: str) -> None:
+        super().__init__(f"{path} cannot be read ({why}); {remedy}")
+
+
+class BaseChanged(NightError, RuntimeError):
+    """The base model is not the one that the adapters in service were trained on."""
+
+    code = "base_changed"
+
+
+class DiskFull(NightError, OSError):
+    """There was no room for what had to be written; nothing half-written was put in its place."""
+
+    code = "disk_full"
+
+
+class TrainingError(NightError):
+    """A training run cannot begin, go on or end."""
+
+    code = "training_error"
+
+
+class NothingToTrain(TrainingError, ValueError):
+    """There is not one choice set to learn from."""
+
+    code = "nothing_to_train"
+
+
+class TrainingDiverged(TrainingError, ArithmeticError):
+    """The loss or its gradient is not a finite number; no adapter was written."""
+
+    code = "training_diverged"
+
+
+class TrainingInterrupted(TrainingError, RuntimeError):
+    """Somebody asked the training to stop; what it had done is saved in its state folder, if it has one."""
+
+    code = "training_interrupted"
+
+
+class TrainingStateMismatch(TrainingError, ValueError):
+    """The state folder holds another run: other choice sets, another base model or another recipe."""
+
+    code = "training_state_mismatch"

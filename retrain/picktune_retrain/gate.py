@@ -1,0 +1,77 @@
+"""Whether an adapter may join the blind slates. It only admits: people's picks decide what comes after."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+from msgspec import Meta
+from picktune.records import Record
+
+from picktune_retrain.records import Decision, Evaluation
+
+CheckName = Literal["finite", "held_out", "gain", "accuracy", "base"]
+
+
+class Gate(Record, kw_only=True):
+    """What is asked of an adapter. ``min_sets`` is the least number of held-out choice sets to judge by."""
+
+    min_sets: Annotated[int, Meta(ge=1)] = 5
+
+
+class Check(Record, kw_only=True):
+    """One thing that was asked: the figure, the bar that it had to clear, and whether it did."""
+
+    name: CheckName
+    passed: bool
+    figure: float
+    bar: float
+
+
+def checks(evaluation: Evaluation, gate: Gate) -> tuple[Check, ...]:
+    """Every check with its outcome: enough held-out sets, a sure gain, and better than chance and base."""
+    figures = (evaluation.adapter.accuracy, evaluation.adapter.log_loss, evaluation.gain, evaluation.gain_low)
+    odd = sum(not math.isfinite(figure) for figure in figures)
+    if odd:
+        return (Check(name="finite", passed=False, figure=odd, bar=0),)
+    sets, low = evaluation.sets, evaluation.gain_low
+    tuned, base, chance = evaluation.adapter, evaluation.base, evaluation.chance
+    return (
+        Check(name="held_out", passed=sets >= gate.min_sets, figure=sets, bar=gate.min_sets),
+        Check(name="gain", passed=low > 0, figure=low, bar=0),
+        Check(
+            name="accuracy",
+            passed=tuned.accuracy > chance.accuracy,
+            figure=tuned.accuracy,
+            bar=chance.accuracy,
+        ),
+        Check(name="base", passed=tuned.log_loss < base.log_loss, figure=tuned.log_loss, bar=base.log_loss),
+    )
+
+
+def admit(evaluation: Evaluation, gate: Gate | None = None) -> Decision:
+    """Admit the adapter if every check passes; the reasons say how each came out."""
+    made = checks(evaluation, gate or Gate())
+    return Decision(
+        admitted=all(check.passed for check in made), reasons=tuple(reason(check) for check in made)
+    )
+
+
+def reason(check: Check) -> str:
+    """A check's outcome in a sentence."""
+    figure, bar = check.figure, check.bar
+    match check.name:
+        case "finite":
+            return f"{figure:g} of its figures are not finite numbers: the training has diverged"
+        case "held_out":
+            verb = "enough" if check.passed else "too few"
+            return f"judged on {figure:g} held-out choice sets: {verb} ({bar:g} are asked for)"
+        case "gain":
+            verb = "above" if check.passed else "not above"
+            return f"the gain over chance is at least {figure:+.3f} nats a set (95 %): {verb} nought"
+        case "accuracy":
+            verb = "above" if check.passed else "not above"
+            return f"it finds the picked reply {figure:.0%} of the time: {verb} chance ({bar:.0%})"
+        case "base":
+            verb = "below" if check.passed else "not below"
+            return f"its log-loss of {figure:.3f} is {verb} the base's {bar:.3f}"
