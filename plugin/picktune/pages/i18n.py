@@ -84,6 +84,15 @@ class Translator:
         day = dates.format_date(at, "medium", locale=self._locale)
         return f"{day} {dates.format_time(at, 'short', tzinfo=UTC, locale=self._locale)} UTC"
 
+    def span(self, first: datetime, last: datetime) -> tuple[str, str]:
+        """The two ends of a time axis, as short as tells them apart, in UTC."""
+        first, last = first.astimezone(UTC), last.astimezone(UTC)
+        if first.date() == last.date():
+            ends = [dates.format_time(at, "short", tzinfo=UTC, locale=self._locale) for at in (first, last)]
+        else:
+            ends = [dates.format_date(at, "medium", locale=self._locale) for at in (first, last)]
+        return ends[0], ends[1]
+
     def since(self, at: datetime, now: datetime) -> str:
         """How long ago that was, without a direction: ``5 min``."""
         return dates.format_timedelta(

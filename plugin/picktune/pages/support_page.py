@@ -136,8 +136,9 @@ def _view(
     )
     drawn = None
     if figure is not None:
-        first, last = t.moment(figure.first), t.moment(figure.last)
-        label = t("support.curve_label", first=first, last=last, **words)
+        ends = t.moment(figure.first), t.moment(figure.last)
+        label = t("support.curve_label", first=ends[0], last=ends[1], **words)
+        first, last = t.span(figure.first, figure.last)
         drawn = Figure(line=figure.line, band=figure.band, first=first, last=last, label=label)
     return View(
         support=one,
