@@ -179,19 +179,25 @@ def interval(wins: int, n: int, alpha: float) -> tuple[float, float]:
         raise InvalidInput(f"{wins} wins of {n} decisions are impossible", field="wins")
     if n == 0:
         return 0.0, 1.0
-    bound = -math.log(alpha)
+    low, high = _lowest(wins, n, alpha), 1.0 - _lowest(n - wins, n, alpha)
+    return min(low, wins / n), max(high, wins / n)
 
-    def excess(p: float) -> float:
-        return float(log_martingale(wins, n, p)) - bound
 
-    # The martingale is convex in p, is at most 1 at the mean, and grows towards both ends.
-    mean, smallest, largest = wins / n, math.nextafter(0.0, 1.0), math.nextafter(1.0, 0.0)
-    low, high = 0.0, 1.0
-    if wins and excess(smallest) > 0:
-        low = float(brentq(excess, smallest, mean, xtol=1e-12))
-    if wins < n and excess(largest) > 0:
-        high = float(brentq(excess, mean, largest, xtol=1e-12))
-    return min(low, mean), max(high, mean)
+def _lowest(wins: int, n: int, alpha: float) -> float:
+    """The smallest share that the picks do not speak against.
+
+    Sought as a logarithm, for it may be tiny. There the martingale is convex, at most 1 at the mean, and
+    grows beyond every bound towards 0.
+    """
+    if wins == 0:
+        return 0.0
+    mixed = float(betaln(MIXTURE + wins, MIXTURE + n - wins) - betaln(MIXTURE, MIXTURE))
+
+    def excess(log_p: float) -> float:
+        missed = (n - wins) * math.log1p(-math.exp(log_p)) if wins < n else 0.0
+        return mixed - wins * log_p - missed + math.log(alpha)
+
+    return math.exp(brentq(excess, -700.0, math.log(wins / n), xtol=1e-12))
 
 
 def log_martingale(

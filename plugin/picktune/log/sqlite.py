@@ -119,9 +119,10 @@ class SQLiteLog:
         )
 
     async def close(self) -> None:
-        """See ``Log``; closes the reader as well."""
-        await self._writer.close()
+        """See ``Log``; closes the reader first."""
+        # The last connection to go folds the write-ahead log into the file, which a reader's cannot.
         self.reader.close()
+        await self._writer.close()
 
 
 def _running(sql: str, row: rows.Row = ()) -> Callable[[sqlite3.Connection], None]:
