@@ -74,9 +74,8 @@ ensure_packages() {
     [ ${#missing[@]} = 0 ] && return
     apt_install "${missing[@]}" && return
     # Ubuntu calls the browser otherwise.
-    missing=("${missing[@]/#chromium-driver/chromium-chromedriver}")
-    missing=("${missing[@]/%chromium/chromium-browser}")
-    apt_install "${missing[@]}" ||
+    local ubuntu=("${missing[@]/#chromium-driver/chromium-chromedriver}")
+    apt_install "${ubuntu[@]/%chromium/chromium-browser}" ||
         die "these packages are missing and cannot be installed from here: ${missing[*]}. Ask an administrator for: apt-get install ${missing[*]} (or what your system calls them), then run this again"
 }
 
