@@ -89,6 +89,8 @@ class VLLMEngine:
         seed: int,
     ) -> list[Generation]:
         """Sample replies with one request; the server gives each of the ``n`` its own stream of the seed."""
+        # vLLM refuses n > 1 at temperature 0, where all replies are the same.
+        greedy = sampling.temperature == 0.0
         if self._base is None:
             raise EngineDown(f"vLLM at {self.url} has not been reached yet; try again in a moment")
         if model is not None and model not in self._loaded:
@@ -96,7 +98,7 @@ class VLLMEngine:
         body: dict[str, Any] = {
             "model": self._base.id if model is None else model,
             "messages": [{"role": message.role, "content": message.content} for message in messages],
-            "n": n,
+            "n": 1 if greedy else n,
             "seed": seed,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
@@ -113,7 +115,7 @@ class VLLMEngine:
             raise AdapterNotFound(model, sorted(self._loaded))
         self._check(answer)
         choices = sorted(self._read(answer, _Completion).choices, key=lambda choice: choice.index)
-        return [
+        said = [
             Generation(
                 text=choice.message.content or "",
                 tokens=len(choice.token_ids or ()),
@@ -122,6 +124,7 @@ class VLLMEngine:
             )
             for choice in choices
         ]
+        return said * n if greedy else said
 
     async def load(self, name: str, folder: Path) -> None:
         """Load an adapter after checking it ourselves: vLLM takes NaN and lets it poison the base."""
