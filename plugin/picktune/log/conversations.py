@@ -76,7 +76,9 @@ def send(
     return True
 
 
-def take_back(connection: sqlite3.Connection, standing: Pick, standing_id: int, undone_id: int) -> None:
+def take_back(
+    connection: sqlite3.Connection, standing: Pick, standing_id: int, *, undone_id: int, at: datetime
+) -> None:
     """Take the standing pick's reply out of its conversation, if it was sent.
 
     Raises ``Conflict`` if another reply has been sent after it.
@@ -100,8 +102,7 @@ def take_back(connection: sqlite3.Connection, standing: Pick, standing_id: int, 
     connection.execute(
         "UPDATE sent_replies SET taken_back_by = ? WHERE pick_id = ?", (undone_id, standing_id)
     )
-    at = connection.execute("SELECT decided_at FROM picks WHERE id = ?", (undone_id,)).fetchone()[0]
-    _touch(connection, conversation_id, "open", rows.moment(at))
+    _touch(connection, conversation_id, "open", at)
 
 
 def _touch(connection: sqlite3.Connection, conversation_id: str, status: str, at: datetime) -> None:

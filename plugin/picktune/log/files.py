@@ -43,7 +43,8 @@ def open_for_writing(path: Path, *, busy_timeout: float) -> sqlite3.Connection:
             )
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA journal_size_limit = 67108864")  # what a long read made grow, shrinks again
+        # What a long read has made grow shrinks to 64 MiB again.
+        connection.execute("PRAGMA journal_size_limit = 67108864")
         if schema.state(connection)[0]:
             schema.apply(connection)
         return connection

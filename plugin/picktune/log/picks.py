@@ -96,7 +96,7 @@ def record(connection: sqlite3.Connection, pick: Pick) -> Pick:
     pick_id = connection.execute(_INSERT, rows.pick_row(pick)).lastrowid
     assert pick_id is not None  # noqa: S101 - an insert has a row id
     if standing is not None:
-        conversations.take_back(connection, standing, standing_id, pick_id)
+        conversations.take_back(connection, standing, standing_id, undone_id=pick_id, at=pick.decided_at)
     elif stored and (pick.candidate_id is not None or pick.edited_text is not None):
         conversations.send(
             connection,

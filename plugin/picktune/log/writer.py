@@ -85,7 +85,7 @@ class Writer:
             await asyncio.wrap_future(waiting)
         except asyncio.CancelledError:
             # The room may have been handed over in the moment of the cancellation: pass it on.
-            if waiting.done() and not waiting.cancelled():
+            if not waiting.cancel():
                 self._give_room(1)
             raise
 

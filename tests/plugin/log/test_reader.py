@@ -97,6 +97,21 @@ async def test_a_reader_that_is_closed_while_iterating(log: SQLiteLog, path: Pat
         list(reader.choice_sets())
 
 
+async def test_an_iterator_that_is_dropped_holds_nothing_back(log: SQLiteLog, path: Path, make: Any) -> None:
+    await some(log, make, 10)
+    next(iter(log.reader.decisions()))
+    next(iter(log.reader.choice_sets()))
+
+    await some(log, make, 10)
+
+    assert log.reader.counts()["picks"] == 20
+    connection = sqlite3.connect(path)
+    busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    connection.close()
+    assert not busy
+    assert path.with_name("picktune.db-wal").stat().st_size == 0
+
+
 async def test_memory_stays_bounded(log: SQLiteLog, make: Any) -> None:
     # 40 MB of replies, of which a reader holds a handful at a time.
     await some(log, make, 400, texts=["x" * 25_000] * 4)

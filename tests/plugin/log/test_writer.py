@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from picktune.errors import InvalidInput, LogUnavailable, NotFound
+from picktune.errors import InvalidInput, LogUnavailable, NotFound, PayloadTooLarge
 from picktune.log import SQLiteLog
 from picktune.log.files import open_for_writing
 from picktune.log.writer import Writer
@@ -86,6 +86,19 @@ async def test_one_that_fails_leaves_the_others_alone(writer: Writer, path: Path
     kinds = [one if isinstance(one, int) else type(one) for one in outcomes]
     assert kinds == [1, NotFound, 1, InvalidInput, InvalidInput, 1, LogUnavailable]
     assert notes(path) == ["a", "b", "c"]
+
+
+async def test_what_is_larger_than_sqlite_takes_is_too_large(
+    connection: sqlite3.Connection, writer: Writer, path: Path
+) -> None:
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 10_000)
+
+    outcomes = await asyncio.gather(
+        writer.do(note("x" * 20_000)), writer.do(note("fits")), return_exceptions=True
+    )
+
+    assert isinstance(outcomes[0], PayloadTooLarge)
+    assert notes(path) == ["fits"]
 
 
 async def test_a_mistake_in_the_work_is_raised_where_it_was_asked_for(writer: Writer, path: Path) -> None:
