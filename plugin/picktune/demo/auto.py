@@ -50,7 +50,7 @@ async def auto(plan: Plan, console: Console) -> Outcome:
             await server.until_speaks(night.adapter.name)
         console.print(f"{night.adapter.name} has joined the slates; the server was not restarted.")
 
-        after = await test(server, plan, picker, night.adapter.name, console)
+        after = await test_adapter(server, plan, picker, night.adapter.name, console)
     outcome = outcome_of(plan, night, before, after, seconds=time.monotonic() - started)
     show(console, outcome, before, after)
     return outcome
@@ -63,7 +63,7 @@ def work_on(server: Server, plan: Plan, picker: Picker, split: Split) -> Work:
     return Work(server, picker, source, in_flight=plan.in_flight)
 
 
-async def test(server: Server, plan: Plan, picker: Picker, adapter: str, console: Console) -> Support:
+async def test_adapter(server: Server, plan: Plan, picker: Picker, adapter: str, console: Console) -> Support:
     """Decide on fresh slates of unseen tickets until as many count as the plan asks for."""
     work = work_on(server, plan, picker, "unseen")
     missing, spare = plan.fresh_slates, int(plan.fresh_slates * SPARE)
