@@ -3,6 +3,7 @@
 PicktuneError
 ├── AdapterError (see picktune_adapters.errors)
 ├── InvalidInput (ValueError)
+│   ├── InvalidJSON
 │   ├── PayloadTooLarge
 │   └── InvalidSettings
 ├── NotFound (LookupError)
@@ -56,6 +57,7 @@ __all__ = [
     "Forbidden",
     "InvalidAdapterName",
     "InvalidInput",
+    "InvalidJSON",
     "InvalidSettings",
     "KeyReused",
     "LogUnavailable",
@@ -78,6 +80,13 @@ class InvalidInput(PicktuneError, ValueError):
 
     code = "invalid_input"
     status = 422
+
+
+class InvalidJSON(InvalidInput):
+    """The body is no JSON, or not in UTF-8."""
+
+    code = "invalid_json"
+    status = 400
 
 
 class PayloadTooLarge(InvalidInput):
@@ -164,7 +173,9 @@ class KeyReused(Conflict):
     code = "key_reused"
 
     def __init__(self, key: str) -> None:
-        super().__init__(f"key {key!r} was already used for a different decision; send a new key", field="key")
+        super().__init__(
+            f"key {key!r} was already used for a different decision; send a new key", field="key"
+        )
 
 
 class Unauthenticated(PicktuneError, PermissionError):
@@ -220,4 +231,6 @@ class MissingExtra(PicktuneError, ImportError):
     status = 501
 
     def __init__(self, feature: str, extra: str) -> None:
-        super().__init__(f"{feature} needs the extra {extra!r}; install it with: pip install 'picktune[{extra}]'")
+        super().__init__(
+            f"{feature} needs the extra {extra!r}; install it with: pip install 'picktune[{extra}]'"
+        )

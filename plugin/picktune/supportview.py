@@ -1,0 +1,13 @@
+"""The support rate as the JSON API gives it; apart, for it needs scipy, and a server should start without."""
+
+from __future__ import annotations
+
+from picktune.records import AnnotatorRole, Record
+from picktune.support import Support
+
+
+class SupportAnswer(Record, frozen=True, kw_only=True):
+    """The support rate of every adapter that stood beside the base, of the roles that count."""
+
+    roles: tuple[AnnotatorRole, ...]
+    supports: tuple[Support, ...]
