@@ -1,0 +1,95 @@
+"""The choice likelihood: how likely the picked reply was among those shown, and what a set scores.
+
+Importing this does not import torch; using it does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from picktune.records import ChoiceSet, Record
+
+from picktune_retrain.records import Recipe
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Scores(Record, frozen=True, kw_only=True):
+    """Log-probabilities of a set's replies in nats, summed over their tokens, in the order shown.
+
+    ``adapter`` equals ``base`` where no adapter was given. ``tokens`` counts the end of the turn as well.
+    """
+
+    slate_id: str
+    base: tuple[float, ...]
+    adapter: tuple[float, ...]
+    tokens: tuple[int, ...]
+
+
+def choice_scores(policy: Tensor, reference: Tensor, *, beta: float, offsets: Tensor | None = None) -> Tensor:
+    """s_j = β (log π_θ(y_j|x) − log π_base(y_j|x)) + b_pos(j), from two tensors [K] in nats."""
+    scores = beta * (policy - reference)
+    return scores if offsets is None else scores + offsets
+
+
+def choice_loss(
+    policy: Tensor,
+    reference: Tensor,
+    chosen: int,
+    *,
+    tokens: int,
+    same: Sequence[bool] | None = None,
+    beta: float,
+    lam: float = 0.0,
+    epsilon: float = 0.0,
+    weight: float = 1.0,
+    offsets: Tensor | None = None,
+) -> Tensor:
+    """L = −w · log[(1−ε) · Σ_{j: y_j = y_c} softmax(s)_j + ε/K] + λ · NLL(y_c)/|y_c|, in nats.
+
+    ``policy`` and ``reference`` are the replies' log-probabilities [K], ``tokens`` is |y_c|, ``same`` says
+    which replies say the very words of the picked one (only it, unless given). With K = 2 and
+    b = ε = λ = 0 this is DPO (Rafailov et al. 2023, eq. 7); with more replies it is the first choice of the
+    Plackett–Luce model of its appendix A.3.
+    """
+    shares = choice_scores(policy, reference, beta=beta, offsets=offsets).log_softmax(-1)
+    alike = [j for j in range(len(shares)) if j == chosen or (same is not None and same[j])]
+    log_share = shares[alike].logsumexp(-1)
+    if epsilon:
+        log_share = ((1.0 - epsilon) * log_share.exp() + epsilon / len(shares)).log()
+    return -weight * log_share - lam * policy[chosen] / tokens
+
+
+def score(
+    sets: Iterable[ChoiceSet],
+    *,
+    base_model: str | Path | None,
+    adapter: Path | None = None,
+    recipe: Recipe,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Scores]:
+    """Score every set's replies under the base and under an adapter (a PEFT folder), in the same layout.
+
+    ``progress`` is called with the number of sets that are done and the number of all. Raises
+    ``MissingExtra`` without torch, ``EngineDown`` without the base, ``AdapterCorrupt`` if the adapter does
+    not fit, and ``InvalidInput`` or ``EngineError`` for a set that cannot be encoded.
+    """
+    from picktune_retrain import forward, models, packing
+
+    model = models.load(base_model, recipe)
+    encoded = [packing.encode(one, model.tokenizer, recipe) for one in sets]
+    if adapter is not None:
+        models.load_adapter(model, adapter)
+    forward.choose_layout(model, encoded)
+    scores = []
+    for done, one in enumerate(encoded, start=1):
+        base = tuple(forward.reference_log_probs(model, one))
+        tuned = base if adapter is None else tuple(forward.policy_log_probs(model, one, grad=False).tolist())
+        tokens = tuple(len(reply) for reply in one.replies)
+        scores.append(Scores(slate_id=one.slate_id, base=base, adapter=tuned, tokens=tokens))
+        if progress is not None:
+            progress(done, len(encoded))
+    return scores

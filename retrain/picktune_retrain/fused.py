@@ -1,0 +1,107 @@
+"""The two places where a training step spends its time, each as one differentiable function.
+
+Both are for weights that are frozen: they never compute a gradient that nobody wants.
+"""
+
+from __future__ import annotations
+
+from types import MethodType
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+_ROWS = 128
+
+
+def token_log_probs(hidden: Tensor, head: Tensor, bias: Tensor | None, tokens: Tensor) -> Tensor:
+    """log softmax(hidden · headᵀ + bias)[tokens] in nats: hidden [T, d], head [V, d], tokens [T] -> fp32 [T].
+
+    The logits exist for a few rows at a time. Their gradient, head[token] − softmax · head, is made on the
+    way forward while the softmax is at hand, so that nothing of size V is kept.
+    """
+    result: Tensor = _TokenLogProbs.apply(hidden, head, bias, tokens)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _TokenLogProbs(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, head: Tensor, bias: Tensor | None, tokens: Tensor) -> Tensor:
+        chosen = torch.empty(len(tokens), dtype=torch.float32, device=hidden.device)
+        gradient = torch.empty_like(hidden) if hidden.requires_grad else None
+        for start in range(0, len(tokens), _ROWS):
+            rows = slice(start, start + _ROWS)
+            logits = F.linear(hidden[rows], head, bias)
+            log_probs = torch.log_softmax(logits, -1, dtype=torch.float32)
+            chosen[rows] = log_probs.gather(1, tokens[rows, None])[:, 0]
+            if gradient is not None:
+                gradient[rows] = head[tokens[rows]] - log_probs.exp_().to(head.dtype) @ head
+        ctx.save_for_backward(gradient)
+        return chosen
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (gradient,) = ctx.saved_tensors
+        return (gradient * gradients[0][:, None]).to(gradient.dtype), None, None, None
+
+
+def fuse(network: nn.Module) -> int:
+    """Give PEFT's LoRA layers a forward that is one function; returns how many could take it.
+
+    Layers with dropout keep PEFT's own, as do layers that are not plain matrices.
+    """
+    from peft.tuners.lora.layer import Linear
+
+    count = 0
+    for module in network.modules():
+        if not isinstance(module, Linear) or type(module.base_layer) is not nn.Linear:
+            continue
+        (name,) = module.active_adapters
+        if not isinstance(module.lora_dropout[name], nn.Identity) or module.lora_variant:
+            continue
+        module.forward = MethodType(_forward, module)  # type: ignore[method-assign]
+        count += 1
+    return count
+
+
+def _forward(self: Any, x: Tensor) -> Tensor:
+    base = self.base_layer
+    if self.disable_adapters:
+        return F.linear(x, base.weight, base.bias)
+    (name,) = self.active_adapters
+    a, b = self.lora_A[name].weight, self.lora_B[name].weight
+    arguments = x, base.weight, base.bias, a, b, self.scaling[name]
+    result: Tensor = _LoRALinear.apply(*arguments)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _LoRALinear(torch.autograd.Function):
+    """x Wᵀ + scaling · x Aᵀ Bᵀ: x [..., i], W [o, i] frozen, A [r, i] and B [o, r] in fp32.
+
+    PEFT's own layer casts x to fp32, makes two results and adds them; here A and B are cast to x's type,
+    their product is added in place, and backwards dx is one sum as well.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scaling: float
+    ) -> Tensor:
+        flat = x.reshape(-1, x.shape[-1])
+        a, b = a.to(x.dtype), (b * scaling).to(x.dtype)
+        inner = flat @ a.T
+        y = F.linear(flat, weight, bias).addmm_(inner, b.T)
+        ctx.save_for_backward(flat, weight, a, b, inner)
+        ctx.scaling = scaling
+        return y.view(*x.shape[:-1], -1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        flat, weight, a, b, inner = ctx.saved_tensors
+        shape = gradients[0].shape
+        dy = gradients[0].reshape(-1, shape[-1])
+        d_inner = dy @ b
+        d_a = (d_inner.T @ flat).float()
+        d_b = (dy.T @ inner).float() * ctx.scaling
+        dx = (dy @ weight).addmm_(d_inner, a).view(*shape[:-1], -1) if ctx.needs_input_grad[0] else None
+        return dx, None, None, d_a, d_b, None

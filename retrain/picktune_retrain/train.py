@@ -1,0 +1,233 @@
+"""Training on choices: one loop that reads from top to bottom."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from statistics import fmean
+
+from msgspec import structs
+from picktune.records import ChoiceSet, new_id
+
+from picktune_retrain.models import require_torch
+
+require_torch()
+
+import torch  # noqa: E402
+from torch import Tensor  # noqa: E402
+
+from picktune_retrain import forward, models, packing  # noqa: E402
+from picktune_retrain.checkpoint import Keeper, Progress  # noqa: E402
+from picktune_retrain.choice import choice_loss, choice_scores  # noqa: E402
+from picktune_retrain.errors import NothingToTrain, TrainingDiverged, TrainingInterrupted  # noqa: E402
+from picktune_retrain.models import Model  # noqa: E402
+from picktune_retrain.packing import EncodedSet  # noqa: E402
+from picktune_retrain.records import Recipe, SplitName, Step, TrainingRun  # noqa: E402
+
+
+def train(
+    train: Sequence[ChoiceSet],
+    validation: Sequence[ChoiceSet] = (),
+    *,
+    dataset_id: str,
+    base_model: str | Path | None,
+    recipe: Recipe,
+    folder: Path,
+    progress: Callable[[Step], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+    state: Path | None = None,
+    now: datetime,
+) -> TrainingRun:
+    """Train a LoRA adapter on ``train`` and write it to ``folder`` as PEFT does.
+
+    ``progress`` gets a record of every step, and of every pass over ``validation`` (one an epoch).
+    ``should_stop`` is asked before every step. With ``state``, a folder of this run's own, whatever ended an
+    earlier call, even a kill, the next one goes on from the last checkpoint and ends with the same adapter.
+
+    Raises ``NothingToTrain``; ``TrainingInterrupted`` if told to stop; ``TrainingDiverged`` if the loss or
+    its gradient is no longer a number; ``TrainingStateMismatch`` or ``StateCorrupt`` for the state folder;
+    ``EngineDown`` without the base model; ``InvalidInput`` or ``EngineError`` for a set that cannot be
+    encoded.
+    """
+    began = time.perf_counter()
+    if not train:
+        raise NothingToTrain(f"dataset {dataset_id!r} has no choice sets to train on; collect more picks")
+    model = models.load(base_model, recipe)
+    models.add_adapter(model, recipe)
+    weights = model.parameters()
+    optimizer = torch.optim.AdamW(weights.values(), lr=recipe.learning_rate, weight_decay=0.0)
+    encoded = [packing.encode(one, model.tokenizer, recipe) for one in (*train, *validation)]
+    forward.choose_layout(model, encoded)
+    keeper = Keeper(state, weights, optimizer)
+
+    # The reference is the base itself: computed once, in the layout of the policy, and kept.
+    fingerprint = _fingerprint(encoded, len(train), model, recipe)
+    run = keeper.restore(fingerprint)
+    if run is None:
+        reference = []
+        for one in encoded:
+            if should_stop is not None and should_stop():
+                raise TrainingInterrupted("stopped before the first step; nothing is lost, run it again")
+            reference.append(tuple(forward.reference_log_probs(model, one)))
+        seconds = time.perf_counter() - began
+        run = Progress(
+            run_id=new_id(),
+            fingerprint=fingerprint,
+            reference=tuple(reference),
+            seconds=seconds,
+            started_at=now,
+        )
+        keeper.save(run)
+    began = time.perf_counter() - run.seconds
+    rows = list(zip(encoded, run.reference, strict=True))
+    train_rows, validation_rows = rows[: len(train)], rows[len(train) :]
+    per_epoch = math.ceil(len(train) / recipe.batch)
+    total = per_epoch * recipe.epochs
+
+    for number in range(run.step + 1, total + 1):
+        if should_stop is not None and should_stop():
+            keeper.save(run)
+            remedy = "run it again to go on from there" if state else "without a state folder it is lost"
+            raise TrainingInterrupted(f"stopped after step {number - 1} of {total}; {remedy}")
+
+        # Load a batch; then loss and gradient set by set, for only within a set is there a prompt to share.
+        batch = _batch(train_rows, number - 1, per_epoch, recipe)
+        step_began = time.perf_counter()
+        results = []
+        with models.dropout(model, recipe.seed + number):
+            for row in batch:
+                loss, hit = _loss(model, row, recipe)
+                (loss / len(batch)).backward()  # type: ignore[no-untyped-call]
+                results.append((loss.item(), hit))
+
+        # Step.
+        rate = recipe.learning_rate * _schedule(number, total, recipe.warmup)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        norm = float(torch.nn.utils.clip_grad_norm_(weights.values(), recipe.max_grad_norm))
+        record = _record(number, total, per_epoch, "train", results, rate, time.perf_counter() - step_began)
+        if not math.isfinite(record.loss) or not math.isfinite(norm):
+            raise TrainingDiverged(
+                f"step {number} of {total}: the loss is {record.loss:g}, the norm of its gradient {norm:g}; "
+                f"lower the recipe's learning_rate (now {recipe.learning_rate:g})"
+            )
+        optimizer.step()
+        optimizer.zero_grad()
+        records = [record]
+
+        # Validate, once an epoch.
+        if number % per_epoch == 0 and validation_rows:
+            step_began = time.perf_counter()
+            with torch.no_grad():
+                results = [
+                    (loss.item(), hit) for loss, hit in (_loss(model, row, recipe) for row in validation_rows)
+                ]
+            seconds = time.perf_counter() - step_began
+            records.append(_record(number, total, per_epoch, "validation", results, rate, seconds))
+
+        # Save.
+        run = structs.replace(
+            run, step=number, steps=(*run.steps, *records), seconds=time.perf_counter() - began
+        )
+        if keeper.due() or number == total:
+            keeper.save(run)
+        if progress is not None:
+            for record in records:
+                progress(record)
+
+    _write_adapter(model, folder)
+    return TrainingRun(
+        id=run.run_id,
+        dataset_id=dataset_id,
+        base_model=model.name,
+        recipe=recipe,
+        steps=run.steps,
+        seconds=time.perf_counter() - began,
+        truncated=sum(one.truncated for one in encoded),
+        started_at=run.started_at,
+    )
+
+
+_Row = tuple[EncodedSet, tuple[float, ...]]
+
+
+def _loss(model: Model, row: _Row, recipe: Recipe) -> tuple[Tensor, float]:
+    """The loss of a set in nats, and whether its picked reply scored highest (a share, where several did)."""
+    one, base = row
+    policy = forward.policy_log_probs(model, one, grad=torch.is_grad_enabled())
+    reference = torch.tensor(base, device=policy.device)
+    loss = choice_loss(
+        policy,
+        reference,
+        one.chosen,
+        tokens=len(one.replies[one.chosen]),
+        same=one.same,
+        beta=recipe.beta,
+        lam=recipe.lam,
+        epsilon=recipe.epsilon,
+        weight=one.weight,
+    )
+    scores = choice_scores(policy.detach(), reference, beta=recipe.beta)
+    top = (scores == scores.max()).tolist()
+    hit = sum(is_top and alike for is_top, alike in zip(top, one.same, strict=True)) / max(sum(top), 1)
+    return loss, hit
+
+
+def _batch(rows: Sequence[_Row], step: int, per_epoch: int, recipe: Recipe) -> list[_Row]:
+    """The rows of a step, counted from 0; every epoch has an order of its own, drawn from the seed."""
+    epoch, place = divmod(step, per_epoch)
+    order = list(range(len(rows)))
+    random.Random(f"{recipe.seed}:{epoch}").shuffle(order)  # noqa: S311
+    return [rows[i] for i in order[place * recipe.batch : (place + 1) * recipe.batch]]
+
+
+def _schedule(step: int, total: int, warmup: float) -> float:
+    """The share of the learning rate at a step, counted from 1: linear up, then half a cosine down."""
+    rising = max(1, round(warmup * total))
+    if step <= rising:
+        return step / rising
+    return 0.5 * (1.0 + math.cos(math.pi * (step - rising) / (total - rising + 1)))
+
+
+def _record(
+    number: int,
+    total: int,
+    per_epoch: int,
+    split: SplitName,
+    results: Sequence[tuple[float, float]],
+    rate: float,
+    seconds: float,
+) -> Step:
+    losses, hits = zip(*results, strict=True)
+    return Step(
+        step=number,
+        steps=total,
+        epoch=number / per_epoch,
+        split=split,
+        loss=fmean(losses),
+        accuracy=fmean(hits),
+        learning_rate=rate,
+        seconds=seconds,
+    )
+
+
+def _fingerprint(encoded: Sequence[EncodedSet], trained: int, model: Model, recipe: Recipe) -> str:
+    parts = packing.fingerprint(encoded), trained, model.name, model.dtype, model.packed, recipe
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _write_adapter(model: Model, folder: Path) -> None:
+    temporary = folder.with_name(f".tmp-{folder.name}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        models.save_adapter(model, temporary)
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
