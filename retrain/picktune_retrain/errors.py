@@ -2,7 +2,6 @@
 
 PicktuneError
 └── NightError
-    ├── TooLittleData (ValueError)
     ├── DatasetNotFound (LookupError)
     ├── DatasetCorrupt (ValueError)
     ├── NightRunning (RuntimeError)
@@ -28,12 +27,6 @@ class NightError(PicktuneError):
     """A night cannot begin, go on or end."""
 
     code = "night_error"
-
-
-class TooLittleData(NightError, ValueError):
-    """The log does not hold enough to train on and to judge by; collecting more picks mends it."""
-
-    code = "too_little_data"
 
 
 class DatasetNotFound(NightError, LookupError):

@@ -40,7 +40,7 @@ class Reader:
         self, *, until: datetime | None = None, roles: Sequence[AnnotatorRole] | None = None
     ) -> Iterator[ChoiceSet]:
         for row in self.rows:
-            if (until is None or row.decided_at <= until) and (roles is None or row.role in roles):
+            if (until is None or row.decided_at < until) and (roles is None or row.role in roles):
                 yield row
 
 
@@ -122,7 +122,7 @@ def test_whose_picks_count_and_until_when() -> None:
     simulated = build(rows, roles=("agent", "model")).version
     assert sum(simulated.counts.values()) == 50
     assert simulated.simulated
-    assert sum(build(rows, until=rows[9].decided_at).version.counts.values()) == 10
+    assert sum(build(rows, until=rows[10].decided_at).version.counts.values()) == 10
 
 
 def test_copies_of_a_conversation_fall_on_one_side() -> None:

@@ -24,7 +24,7 @@ def build_dataset(
     now: datetime,
     earlier: Splits | None = None,
 ) -> Dataset:
-    """Freeze the standing picks made by ``roles`` up to ``until``.
+    """Freeze the standing picks made by ``roles`` before ``until``.
 
     Conversations that ``earlier`` places keep their place: pass what ``load_splits`` gives, and hand the
     dataset to ``save_splits`` for its places to last. The same log with the same ``earlier`` gives the same

@@ -1,0 +1,196 @@
+"""``picktune nightly``: one night from the command line, made for a person's terminal and for cron."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+import click
+import msgspec
+from picktune.errors import PicktuneError
+from picktune.records import AnnotatorRole
+from picktune.settings import load_settings
+
+from picktune_retrain.gate import Gate
+from picktune_retrain.plan import Plan, Summary
+from picktune_retrain.records import Recipe
+
+if TYPE_CHECKING:
+    from picktune_retrain.terminal import Bars, Lines
+
+RECIPE, GATE, PLAN = Recipe(), Gate(), Plan()
+
+
+def moment(text: str) -> datetime:
+    """A date or a moment in ISO 8601, made aware; without an offset it is UTC."""
+    try:
+        read = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r} is no moment; write it like 2026-11-24 or 2026-11-24T02:15+01:00"
+        ) from None
+    return read if read.tzinfo else read.replace(tzinfo=UTC)
+
+
+@click.command()
+@click.option("--home", type=click.Path(path_type=Path), help="Where the log and the adapters lie.")
+@click.option("--config", type=click.Path(path_type=Path), help="The configuration file (picktune.toml).")
+@click.option("--model", help="The base model: a folder, or an id in Hugging Face's cache.")
+@click.option(
+    "--role",
+    "roles",
+    multiple=True,
+    type=click.Choice(get_args(AnnotatorRole)),
+    help="Whose picks count; may be given several times. 'model' is a simulated picker.",
+)
+@click.option(
+    "--until", type=moment, metavar="MOMENT", help="Leave out picks from this moment on (ISO 8601; UTC)."
+)
+@click.option(
+    "--min-picks",
+    type=click.IntRange(1),
+    default=PLAN.min_picks,
+    show_default=True,
+    help="Do nothing with fewer usable picks.",
+)
+@click.option(
+    "--min-held-out",
+    type=click.IntRange(1),
+    default=GATE.min_sets,
+    show_default=True,
+    help="Do not judge an adapter by fewer held-out picks.",
+)
+@click.option("--epochs", type=click.IntRange(1, 100), default=RECIPE.epochs, show_default=True)
+@click.option("--batch", type=click.IntRange(1, 1024), default=RECIPE.batch, show_default=True)
+@click.option("--rank", type=click.IntRange(1, 64), default=RECIPE.rank, show_default=True)
+@click.option(
+    "--learning-rate",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=RECIPE.learning_rate,
+    show_default=True,
+)
+@click.option("--seed", type=click.IntRange(0), default=RECIPE.seed, show_default=True)
+@click.option("--force", is_flag=True, help="Train even if nothing is new since the last night.")
+@click.option("--fresh", is_flag=True, help="Leave an interrupted night behind and begin a new one.")
+@click.option(
+    "--new-base", is_flag=True, help="Allow a base model other than the one under today's adapters."
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")
+@click.option("--locale", type=click.Choice(["en", "zh"]), default="en", help="The report's first language.")
+@click.option("--plots", is_flag=True, help="Put interactive curves into the report (extra 'plots', 5 MB).")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as one line of JSON, last.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an unexpected failure.")
+def nightly(
+    home: Path | None,
+    config: Path | None,
+    model: str | None,
+    roles: tuple[AnnotatorRole, ...],
+    until: datetime | None,
+    min_picks: int,
+    min_held_out: int,
+    epochs: int,
+    batch: int,
+    rank: int,
+    learning_rate: float,
+    seed: int,
+    as_json: bool,
+    debug: bool,
+    **flags: Any,
+) -> None:
+    """Train an adapter on the picks in the log; if it passes, it joins the slates as challenger.
+
+    An interrupted night (killed, SIGTERM, disk full) goes on where it stopped when it is run again.
+
+    Exit codes: 0 admitted, 10 nothing to do, 20 trained but not admitted, 1 failed.
+    """
+    try:
+        settings = load_settings(config, home=home, model=model, roles=roles or None)
+        plan = Plan(
+            # α = 2 r keeps the adapter's scale, and with it the learning rate, the same at every rank.
+            recipe=Recipe(
+                epochs=epochs,
+                batch=batch,
+                rank=rank,
+                alpha=2 * rank,
+                learning_rate=learning_rate,
+                seed=seed,
+            ),
+            gate=Gate(min_sets=min_held_out),
+            min_picks=min_picks,
+            until=until,
+            **flags,
+        )
+        with _stop_flag() as stop, _watch() as watch:
+            from picktune_retrain.nightly import nightly as run
+
+            ended = run(settings, plan, watch=watch, should_stop=stop.is_set)
+    except PicktuneError as error:
+        _fail(error.message, as_json)
+    except KeyboardInterrupt:
+        _fail("interrupted; run again to go on from the last checkpoint", as_json)
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        _fail(f"unexpected {type(error).__name__}: {error} (--debug shows where)", as_json)
+    _tell(ended, as_json)
+    sys.exit(ended.exit_code)
+
+
+def _tell(ended: Summary, as_json: bool) -> None:
+    if ended.decision and ended.dataset:
+        for line in ended.decision.reasons:
+            click.echo(f"  {line}")
+        if ended.dataset.simulated:
+            click.echo("  simulated: these figures rest on picks of a simulated picker, not of people")
+    click.echo({0: "done: ", 10: "nothing to do: ", 20: "not admitted: "}[ended.exit_code] + ended.message)
+    if ended.report:
+        click.echo(f"report: {ended.report}")
+    if as_json:
+        click.echo(msgspec.json.encode(ended))
+
+
+def _fail(message: str, as_json: bool) -> None:
+    click.echo(f"failed: {message}", err=True)
+    if as_json:
+        click.echo(msgspec.json.encode(Summary(exit_code=Summary.FAILED, message=message)))
+    sys.exit(Summary.FAILED)
+
+
+def _watch() -> Bars | Lines:
+    from rich.console import Console
+
+    from picktune_retrain.terminal import Bars, Lines
+
+    console = Console()
+    if console.is_terminal and os.environ.get("TERM") != "dumb":
+        return Bars(console)
+    return Lines(sys.stdout)
+
+
+@contextlib.contextmanager
+def _stop_flag() -> Iterator[threading.Event]:
+    """Set by SIGTERM and by the first Ctrl-C; a second Ctrl-C interrupts at once."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def ask(number: int, frame: object) -> None:
+        if stop.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        stop.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

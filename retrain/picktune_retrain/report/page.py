@@ -1,0 +1,178 @@
+"""The page: everything that a night did, filled into one template with every text escaped."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from statistics import fmean
+from typing import Any, Literal
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from picktune.records import ChoiceSet, Message, Record
+from picktune_adapters import AdapterVersion, disk
+
+from picktune_retrain.evaluate import Outcome
+from picktune_retrain.gate import checks, reason
+from picktune_retrain.nights import Manifest
+from picktune_retrain.records import Dataset, Decision, Evaluation, TrainingRun
+from picktune_retrain.report.charts import curve, window
+from picktune_retrain.report.words import WORDS, both, sentence
+
+Locale = Literal["en", "zh"]
+EXAMPLES = 6
+
+
+class Account(Record, kw_only=True):
+    """All that a report tells of one night; ``replaced`` is the challenger whose trial it ended."""
+
+    manifest: Manifest
+    dataset: Dataset
+    run: TrainingRun
+    evaluation: Evaluation
+    outcomes: tuple[Outcome, ...]
+    decision: Decision
+    adapter: AdapterVersion
+    replaced: str | None = None
+
+    def failed(self) -> list[str]:
+        """The reasons against it, in words."""
+        made = checks(self.evaluation, self.manifest.gate)
+        return [reason(check) for check in made if not check.passed]
+
+
+class ShownReply(Record, kw_only=True):
+    """One reply of an example, with the probabilities that the adapter and the base gave it."""
+
+    text: str
+    picked: bool
+    adapter: float
+    base: float
+
+
+class Example(Record, kw_only=True):
+    """One held-out choice set as the report shows it."""
+
+    set: ChoiceSet
+    probability: float
+    earlier: tuple[Message, ...]
+    last: Message
+    replies: tuple[ShownReply, ...]
+
+
+def write_report(account: Account, path: Path, *, locale: Locale = "en", plots: bool = False) -> Path:
+    """Write the page, whole or not at all. Raises ``MissingExtra`` if ``plots`` is wanted without plotly."""
+    disk.replace(path, render(account, locale=locale, plots=plots).encode())
+    return path
+
+
+def render(account: Account, *, locale: Locale = "en", plots: bool = False) -> str:
+    """The page as HTML; ``locale`` is the language it opens in, ``plots`` adds interactive curves."""
+    run = account.run
+    interactive = None
+    if plots:
+        from picktune_retrain.report.plots import interactive_curves
+
+        interactive = interactive_curves(run)
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            locale=locale,
+            manifest=account.manifest,
+            dataset=account.dataset.version,
+            evaluation=account.evaluation,
+            decision=account.decision,
+            checks=checks(account.evaluation, account.manifest.gate),
+            adapter=account.adapter,
+            before=account.replaced,
+            run=run,
+            recipe=run.recipe,
+            charts=_charts(account),
+            window=window([(step.step, step.loss) for step in run.steps if step.split == "train"]),
+            examples=_examples(account.dataset.test, account.outcomes),
+            plots=interactive,
+        )
+    )
+
+
+@cache
+def _environment() -> Environment:
+    loader = PackageLoader("picktune_retrain", "report")
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    css = loader.get_source(environment, "report.css")[0]
+    environment.globals.update(
+        t=both,
+        sentence=sentence,
+        words=WORDS,
+        bar=_bar,
+        time=_time,
+        css=Markup(css),  # noqa: S704 - our own
+    )
+    return environment
+
+
+def _charts(account: Account) -> list[dict[str, Any]]:
+    steps = account.run.steps
+    sets = account.dataset.train
+    losses = [math.log(len(one.replies) / _copies(one)) for one in sets]
+    accuracies = [_copies(one) / len(one.replies) for one in sets]
+    charts = []
+    for field, chances, percent in (("loss", losses, False), ("accuracy", accuracies, True)):
+        train = [(step.step, getattr(step, field)) for step in steps if step.split == "train"]
+        validation = [(step.step, getattr(step, field)) for step in steps if step.split == "validation"]
+        chance = fmean(chances) if chances else 0.0
+        form = "{:.0%}" if percent else "{:.3f}"
+        charts.append(
+            {
+                "title": f"{field}_curve",
+                "svg": curve(train, validation, chance, percent=percent, label=WORDS[f"{field}_curve"][0]),
+                "last": form.format(validation[-1][1]) if validation else None,
+                "chance": form.format(chance),
+            }
+        )
+    return charts
+
+
+def _copies(one: ChoiceSet) -> int:
+    return one.replies.count(one.replies[one.chosen])
+
+
+def _examples(sets: Sequence[ChoiceSet], outcomes: Sequence[Outcome]) -> list[Example]:
+    """From the surest hit to the surest miss, evenly spread between them."""
+    pairs = sorted(
+        zip(sets, outcomes, strict=True),
+        key=lambda pair: (-pair[1].adapter[pair[1].chosen], pair[0].slate_id),
+    )
+    wanted = min(EXAMPLES, len(pairs))
+    places = [round(i * (len(pairs) - 1) / max(wanted - 1, 1)) for i in range(wanted)]
+    return [_example(*pairs[place]) for place in places]
+
+
+def _example(one: ChoiceSet, outcome: Outcome) -> Example:
+    return Example(
+        set=one,
+        probability=outcome.adapter[outcome.chosen],
+        earlier=one.messages[:-1],
+        last=one.messages[-1],
+        replies=tuple(
+            ShownReply(text=text, picked=place == one.chosen, adapter=tuned, base=base)
+            for place, (text, tuned, base) in enumerate(
+                zip(one.replies, outcome.adapter, outcome.base, strict=True)
+            )
+        ),
+    )
+
+
+def _bar(share: float, name: str = "") -> Markup:
+    return Markup(
+        '<div class="bar {}"><svg viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">'
+        '<rect width="{}" height="8"/></svg><span>{} %</span></div>'
+    ).format(name, round(100 * share, 1), round(100 * share))
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

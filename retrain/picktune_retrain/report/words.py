@@ -1,0 +1,139 @@
+"""The words of the report in both of its languages."""
+
+from __future__ import annotations
+
+from markupsafe import Markup, escape
+
+from picktune_retrain.gate import Check
+
+WORDS: dict[str, tuple[str, str]] = {
+    "title": ("Nightly report", "夜间训练报告"),
+    "admitted": (
+        "Admitted: {adapter} joins the blind slates as challenger",
+        "已准入：{adapter} 作为挑战者进入盲选",
+    ),
+    "not_admitted": (
+        "Not admitted: {adapter} stays off the slates",
+        "未准入：{adapter} 不进入盲选",
+    ),
+    "people_decide": (
+        "This only lets it take part. People's blind picks decide whether it takes over.",
+        "准入只表示可以参加盲选；是否取代现有模型，由人的盲选结果决定。",
+    ),
+    "unchanged": (
+        "Champion and challenger stay as they were.",
+        "冠军与挑战者保持不变。",
+    ),
+    "simulated": (
+        "Simulated: some or all of these picks were made by a simulated picker, not by people.",
+        "模拟：这些选择中有一部分或全部由模拟选择者做出，而非真人。",
+    ),
+    "decision": ("Decision", "判定"),
+    "passed": ("passed", "通过"),
+    "failed": ("not passed", "未通过"),
+    "evaluation": ("Held-out choices", "留出集上的表现"),
+    "evaluation_note": (
+        "On {sets} choice sets from {conversations} conversations that the adapter never saw in training.",
+        "共 {sets} 组选择，来自 {conversations} 个未参与训练的会话。",
+    ),
+    "chooser": ("Chooser", "选择者"),
+    "accuracy": ("Accuracy", "准确率"),
+    "log_loss": ("Log-loss (nats)", "对数损失（nat）"),
+    "adapter": ("Adapter", "适配器"),
+    "base": ("Base (likeliest a token)", "基座（每词元似然最高）"),
+    "chance": ("Chance", "随机"),
+    "gain": (
+        "Gain over chance: {gain} nats a set; at least {low} with 95 % confidence.",
+        "相对随机的增益：每组 {gain} nat；95% 置信下限为 {low}。",
+    ),
+    "curves": ("Training", "训练过程"),
+    "loss_curve": ("Loss, nats a choice set", "损失（每组选择，nat）"),
+    "accuracy_curve": ("Share of sets whose picked reply scores highest", "被选回复得分最高的比例"),
+    "optimiser_steps": ("optimiser steps", "优化步数"),
+    "train": ("train", "训练"),
+    "validation": ("validation", "验证"),
+    "test": ("test", "测试"),
+    "running_mean": ("train, running mean of {window} steps", "训练（{window} 步滑动平均）"),
+    "validation_is": ("validation: {value}", "验证：{value}"),
+    "chance_is": ("chance: {value}", "随机：{value}"),
+    "dataset": ("Dataset", "数据集"),
+    "split": ("Split", "划分"),
+    "sets": ("Choice sets", "选择组"),
+    "conversations": ("Conversations", "会话"),
+    "annotators": ("Annotators", "标注者"),
+    "until": ("Picks up to", "截至"),
+    "roles": ("Whose picks count", "计入的角色"),
+    "dropped": ("Left out", "剔除"),
+    "none": ("none", "无"),
+    "empty_prompt": ("nobody says anything", "对话为空"),
+    "bad_choice": ("the pick is not on the slate", "所选回复不在列表中"),
+    "empty_reply": ("a reply is empty", "有空回复"),
+    "no_alternative": ("fewer than two distinct replies", "不同的回复少于两条"),
+    "no_weight": ("annotator without weight", "标注者权重为零"),
+    "repeated": ("the same pick again", "重复的选择"),
+    "bridges_splits": ("would leak between splits", "会造成划分间泄漏"),
+    "lineage": ("Lineage", "来源"),
+    "night": ("Night", "运行"),
+    "base_model": ("Base model", "基座模型"),
+    "recipe": ("Recipe", "训练配方"),
+    "passes": (
+        "{epochs} passes over {picks} picks, {batch} a step",
+        "{picks} 次选择训练 {epochs} 轮，每步 {batch} 组",
+    ),
+    "role_user": ("end users", "最终用户"),
+    "role_agent": ("agents", "客服"),
+    "role_expert": ("experts", "专家"),
+    "role_crowd": ("crowd workers", "众包标注者"),
+    "role_model": ("simulated pickers", "模拟选择者"),
+    "took": ("Training took", "训练用时"),
+    "seconds": ("{seconds} s", "{seconds} 秒"),
+    "truncated": ("Cut to length", "被截断"),
+    "before": ("Challenger before", "此前的挑战者"),
+    "examples": ("Held-out examples", "留出样例"),
+    "examples_note": (
+        "From the surest hit to the surest miss. Bars: what the adapter, and below it the base, gave it.",
+        "从最有把握的命中到最有把握的失误。条形：适配器（上）与基座（下）给每条回复的概率。",
+    ),
+    "picked": ("picked", "被选"),
+    "earlier": ("{count} earlier messages", "更早的 {count} 条消息"),
+    "system": ("instructions", "指令"),
+    "user": ("customer", "客户"),
+    "assistant": ("agent", "客服"),
+    "tool": ("tool", "工具"),
+    "of_picked": ("adapter gave the picked reply {probability}", "适配器给被选回复的概率为 {probability}"),
+    "interactive": ("Interactive curves", "交互式曲线"),
+    "finite": (
+        "{figure:.0f} of its figures are not finite numbers: the training has diverged",
+        "有 {figure:.0f} 项指标不是有限数：训练已发散",
+    ),
+    "held_out": (
+        "Judged on {figure:.0f} held-out choice sets ({bar:.0f} are asked for)",
+        "在 {figure:.0f} 组留出选择上评估（至少需要 {bar:.0f} 组）",
+    ),
+    "check_gain": (
+        "The gain over chance is at least {figure:+.3f} nats a set (95 %); it has to be above nought",
+        "相对随机的增益至少为每组 {figure:+.3f} nat（95%）；须大于零",
+    ),
+    "check_accuracy": (
+        "Finds the picked reply {figure:.0%} of the time; chance does {bar:.0%}",
+        "找出被选回复的比例为 {figure:.0%}；随机为 {bar:.0%}",
+    ),
+    "check_base": (
+        "Log-loss {figure:.3f}; the base's is {bar:.3f}, and it has to be below that",
+        "对数损失为 {figure:.3f}；基座为 {bar:.3f}，须低于基座",
+    ),
+}
+
+
+def both(key: str, **values: object) -> Markup:
+    """The words in both languages, of which the page shows one; the values are escaped."""
+    english, chinese = (escape(text.format(**values)) for text in WORDS[key])
+    return Markup('<span class="en" lang="en">{}</span><span class="zh" lang="zh-CN">{}</span>').format(
+        english, chinese
+    )
+
+
+def sentence(check: Check) -> Markup:
+    """A check of the gate, in words."""
+    key = check.name if check.name in ("finite", "held_out") else f"check_{check.name}"
+    return both(key, figure=check.figure, bar=check.bar)

@@ -1,0 +1,198 @@
+"""The stages of a night: each makes one product, and may be run again after being killed half-way."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from msgspec import structs
+from picktune.log import SQLiteLogReader
+from picktune.settings import Settings
+from picktune_adapters import AdapterVersion, AliasChange
+from picktune_adapters.registry import Registry
+
+from picktune_retrain import dataset as datasets
+from picktune_retrain import nights
+from picktune_retrain.basemodel import BaseModel
+from picktune_retrain.errors import NightStopped
+from picktune_retrain.evaluate import Judgement, evaluate, outcomes
+from picktune_retrain.nights import Manifest, Night
+from picktune_retrain.plan import Plan, Watch
+from picktune_retrain.records import Dataset, TrainingRun
+from picktune_retrain.report import Account, write_report
+
+_BY = "nightly"
+
+
+class Stages:
+    """What every stage needs: the settings, the plan, who watches, whether to stop, and the clock."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        plan: Plan,
+        watch: Watch,
+        should_stop: Callable[[], bool],
+        now: Callable[[], datetime],
+    ) -> None:
+        self.settings = settings
+        self.plan = plan
+        self.watch = watch
+        self.should_stop = should_stop
+        self.now = now
+        self.home = settings.folder
+        self.registry = Registry(settings.registry_path)
+
+    def read_the_log(self) -> Dataset:
+        """The dataset as the log stands, nothing of it written yet."""
+        self.watch.stage("read the log")
+        now = self.now()
+        reader = SQLiteLogReader(self.settings.log_path)
+        try:
+            return datasets.build_dataset(
+                reader,
+                until=self.plan.until or now,
+                roles=self.settings.roles,
+                seed=self.plan.recipe.seed,
+                now=now,
+                earlier=datasets.load_splits(self.home / "datasets"),
+            )
+        finally:
+            reader.close()
+
+    def begin(self, base: BaseModel, dataset: Dataset) -> Night:
+        """Keep the dataset and its split for good, then open the night's folder."""
+        datasets.save_splits(dataset, self.home / "datasets")
+        datasets.save_dataset(dataset, self.home / "datasets")
+        now = self.now()
+        return nights.begin(
+            self.home,
+            Manifest(
+                id=nights.new_night_id(self.home, now),
+                started_at=now,
+                until=dataset.version.until,
+                roles=self.settings.roles,
+                recipe=self.plan.recipe,
+                gate=self.plan.gate,
+                base=base,
+                dataset_id=dataset.version.id,
+            ),
+        )
+
+    def before(self, stage: str) -> None:
+        """Say that a stage begins, unless the night was asked to stop."""
+        if self.should_stop():
+            raise NightStopped(f"stopped before stage {stage!r}; run again to go on from there")
+        self.watch.stage(stage)
+
+    def train(self, night: Night, dataset: Dataset) -> TrainingRun:
+        """Train on the base; a checkpoint of an interrupted training is taken up again."""
+        from picktune_retrain.train import train
+
+        made = night.manifest
+        with _hushed():
+            run = train(
+                dataset.train,
+                dataset.validation,
+                dataset_id=made.dataset_id,
+                base_model=made.base.name,
+                recipe=made.recipe,
+                folder=night.folder / "adapter",
+                progress=self.watch.step,
+                should_stop=self.should_stop,
+                state=night.folder / "state",
+                now=self.now(),
+            )
+        # One id for the night and its training, so that an adapter's lineage leads to this folder.
+        return structs.replace(run, id=made.id)
+
+    def evaluate(self, night: Night, dataset: Dataset) -> Judgement:
+        """Score the held-out sets under the base and the adapter."""
+        from picktune_retrain.choice import score
+
+        made = night.manifest
+        with _hushed():
+            scores = score(
+                dataset.test,
+                base_model=made.base.name,
+                adapter=night.folder / "adapter",
+                recipe=made.recipe,
+                progress=self._scored,
+            )
+        beta, seed = made.recipe.beta, made.recipe.seed
+        return Judgement(
+            evaluation=evaluate(dataset.test, scores, beta=beta, seed=seed),
+            outcomes=tuple(outcomes(dataset.test, scores, beta=beta)),
+        )
+
+    def _scored(self, done: int, total: int) -> None:
+        if self.should_stop():
+            raise NightStopped(f"stopped after scoring {done} of {total} held-out picks; run again to go on")
+        self.watch.scored(done, total)
+
+    def register(self, night: Night, dataset: Dataset, judged: Judgement) -> AdapterVersion:
+        """Keep the adapter in the registry, whether or not it passes; once, however often this is run."""
+        made, evaluation, now = night.manifest, judged.evaluation, self.now()
+        for version in self.registry.versions():
+            if version.run_id == made.id:
+                return version
+        version = self.registry.add(
+            night.folder / "adapter",
+            name=self.registry.next_name(now),
+            base_model=made.base.name,
+            base=Path(made.base.folder),
+            run_id=made.id,
+            dataset_id=made.dataset_id,
+            picks=len(dataset.train),
+            picks_until=made.until,
+            simulated=dataset.version.simulated,
+            metrics={
+                "sets": evaluation.sets,
+                "accuracy": evaluation.adapter.accuracy,
+                "log_loss": evaluation.adapter.log_loss,
+                "base_accuracy": evaluation.base.accuracy,
+                "base_log_loss": evaluation.base.log_loss,
+                "chance_accuracy": evaluation.chance.accuracy,
+                "chance_log_loss": evaluation.chance.log_loss,
+                "gain": evaluation.gain,
+                "gain_low": evaluation.gain_low,
+            },
+            now=now,
+        )
+        night.update(adapter=version.name)
+        return version
+
+    def challenge(self, night: Night, adapter: AdapterVersion) -> AliasChange:
+        """Let the adapter challenge; it takes the place of the one on trial."""
+        reason = f"night {night.manifest.id}: passed offline on held-out picks"
+        move = self.registry.move("challenger", adapter.name, by=_BY, reason=reason, now=self.now())
+        if move.before not in (None, adapter.name):
+            self.watch.note(
+                f"{adapter.name} takes the place of the challenger {move.before}, whose trial ends"
+            )
+        return move
+
+    def report(self, night: Night, account: Account) -> str:
+        """Write the report beside the manifest; returns its path."""
+        path = night.folder / "report.html"
+        write_report(account, path, locale=self.plan.locale, plots=self.plan.plots)
+        return str(path)
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Keep the libraries' own progress bars and deprecations out of cron's mail."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=FutureWarning)
+            yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
