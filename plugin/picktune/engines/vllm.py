@@ -1,252 +1,241 @@
-"""vLLM over HTTP: the base by its own name, adapters by theirs, ``n`` replies in one request."""
+"""vLLM as the engine, over HTTP: the base and its adapters by name on one server."""
 
 from __future__ import annotations
 
+import asyncio
+import math
+import re
 import time
 from collections.abc import Sequence
+from os.path import realpath
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
-import msgspec
-from anyio import to_thread
-from picktune_adapters import names
-from picktune_adapters.check import MAX_RANK, check_adapter
+from msgspec import structs
+from picktune_adapters import check_adapter
+from picktune_adapters.names import check_name, is_name
 
+from picktune.engines.answers import Completion, Model, Models, checked, decode, reason
 from picktune.engines.base import Generation
 from picktune.errors import AdapterCorrupt, AdapterNotFound, EngineBusy, EngineDown, EngineError
 from picktune.records import Message, Sampling
 
-# Seconds by phase. Reading is bounded by whoever draws the slate, which knows how long a person may wait.
-TIMEOUT = httpx.Timeout(connect=2.0, write=10.0, pool=10.0, read=300.0)
-
-T = TypeVar("T")
-
-
-class _Model(msgspec.Struct):
-    id: str
-    root: str | None = None
-    parent: str | None = None
-
-
-class _Models(msgspec.Struct):
-    data: list[_Model]
-
-
-class _Said(msgspec.Struct):
-    content: str | None = None
-
-
-class _Choice(msgspec.Struct):
-    index: int
-    message: _Said
-    finish_reason: str | None = None
-    token_ids: list[int] | None = None
-
-
-class _Completion(msgspec.Struct):
-    choices: list[_Choice]
+# Seconds: a server that is there accepts at once, but may think for minutes.
+TIMEOUT = httpx.Timeout(connect=5.0, read=180.0, write=30.0, pool=30.0)
+_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=50)
+_ALREADY = "already"
+_TOO_LONG = re.compile(r"context length|max_model_len|too long|longer than", re.IGNORECASE)
+# Control tokens as the common chat templates write them.
+_CONTROL = re.compile(
+    r"<(?=\|[^\s<>|]{1,60}\|>|/?s>|(?:start|end)_of_turn>|bos>|eos>)|\[(?=/?INST\]|/?SYSTEM_PROMPT\])"
+)
 
 
 class VLLMEngine:
-    """An ``Engine`` on a vLLM server that was started with ``--enable-lora`` and runtime loading.
+    """Samples replies from a vLLM server at ``url``, which must not be reachable from outside.
 
-    ``url`` is scheme, host and port of a private address: vLLM's management routes must not be reachable from
-    outside. A ``client`` that is handed in stays open on ``close``. Only adapters that were loaded here, or
-    that the server lists, are ever named to it, for its resolver follows paths.
+    Only names that this engine loaded, or that the server lists, are ever sent to it. ``client`` replaces the
+    engine's own HTTP client and is not closed with it.
     """
 
     def __init__(self, url: str, *, key: str | None = None, client: httpx.AsyncClient | None = None) -> None:
         self.url = url.rstrip("/")
-        self._headers = {"authorization": f"Bearer {key}"} if key else {}
-        self._given = client
-        self._client = client
-        self._base: _Model | None = None
-        self._loaded: set[str] = set()
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._own = client is None
+        self._client = _new_client() if client is None else client
+        self._base: Model | None = None
+        self._names: set[str] = set()
 
     @property
     def base_model(self) -> str:
-        """The folder or id of the model that the server was started with; its address before ``start``."""
-        return self.url if self._base is None else self._base.root or self._base.id
+        """What the server was started with as ``--model``; raises ``EngineDown`` before ``start``."""
+        base = self._started()
+        return base.root or base.id
 
     async def start(self) -> None:
-        """Reach the server and learn its base model and its adapters; raises ``EngineDown``."""
-        if self._client is None:
-            self._client = httpx.AsyncClient(transport=_transport(), timeout=TIMEOUT)
-        models = await self._models()
-        base = next((model for model in models if model.parent is None), None)
-        if base is None:
-            raise EngineDown(f"vLLM at {self.url} serves no model; look at its log")
-        self._base = base
+        """Find out which model the server serves; raises ``EngineDown`` if it does not answer."""
+        await self._models()
 
     async def generate(
-        self,
-        messages: Sequence[Message],
-        *,
-        model: str | None,
-        n: int,
-        sampling: Sampling,
-        seed: int,
+        self, messages: Sequence[Message], *, model: str | None, n: int, sampling: Sampling, seed: int
     ) -> list[Generation]:
-        """Sample replies with one request; the server gives each of the ``n`` its own stream of the seed."""
-        # vLLM refuses n > 1 at temperature 0, where all replies are the same.
+        """Sample ``n`` replies; see ``Engine.generate``."""
+        base = self._base or await self._models()
+        if model is not None and model not in self._names:
+            if is_name(model):
+                await self._models()
+            if model not in self._names:
+                raise AdapterNotFound(model, sorted(self._names))
+        if n < 1:
+            return []
         greedy = sampling.temperature == 0.0
-        if self._base is None:
-            raise EngineDown(f"vLLM at {self.url} has not been reached yet; try again in a moment")
-        if model is not None and model not in self._loaded:
-            raise AdapterNotFound(model, sorted(self._loaded))
-        body: dict[str, Any] = {
-            "model": self._base.id if model is None else model,
-            "messages": [{"role": message.role, "content": message.content} for message in messages],
+        since = time.perf_counter()
+        body = {
+            "model": model or base.id,
             "n": 1 if greedy else n,
-            "seed": seed,
             "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
-            "max_tokens": sampling.max_tokens,
+            "top_p": 1.0 if greedy else sampling.top_p,
+            "max_tokens": min(sampling.max_tokens, (base.max_model_len or 2**20) // 2),
+            "stop": list(sampling.stop),
+            "seed": seed,
             "return_token_ids": True,
         }
-        if sampling.stop:
-            body["stop"] = list(sampling.stop)
-        began = time.monotonic()
-        answer = await self._request("POST", "/v1/chat/completions", body)
-        latency = time.monotonic() - began
-        if answer.status_code == 404 and model is not None:
-            self._loaded.discard(model)
-            raise AdapterNotFound(model, sorted(self._loaded))
-        self._check(answer)
-        choices = sorted(self._read(answer, _Completion).choices, key=lambda choice: choice.index)
-        said = [
+        kept = [_defused(message) for message in messages]
+        while True:
+            body["messages"] = [{"role": message.role, "content": message.content} for message in kept]
+            response = await self._post("/v1/chat/completions", body)
+            if response.status_code != 400 or not _TOO_LONG.search(response.text):
+                break
+            shorter = _shorter(kept)
+            if shorter == kept:
+                break
+            kept = shorter
+        if response.status_code == 404 and model is not None:
+            self._names.discard(model)
+            raise AdapterNotFound(model, sorted(self._names))
+        completion = decode(checked(response), Completion)
+        latency = time.perf_counter() - since
+        choices = sorted(completion.choices, key=lambda choice: choice.index)
+        if not choices:
+            raise EngineError(f"vLLM at {self.url} answered without a reply; look into its log")
+        shared = math.ceil((completion.usage.completion_tokens if completion.usage else 0) / len(choices))
+        replies = [
             Generation(
                 text=choice.message.content or "",
-                tokens=len(choice.token_ids or ()),
+                tokens=shared if choice.token_ids is None else len(choice.token_ids),
                 latency=latency,
                 finish_reason=choice.finish_reason or "stop",
             )
             for choice in choices
         ]
-        return said * n if greedy else said
+        return replies * n if greedy else replies
 
     async def load(self, name: str, folder: Path) -> None:
-        """Load an adapter after checking it ourselves: vLLM takes NaN and lets it poison the base."""
-        names.check_name(name)
-        if name in self._loaded:
-            return
-        path = await to_thread.run_sync(self._sound, folder)
-        body = {"lora_name": name, "lora_path": path}
-        answer = await self._request("POST", "/v1/load_lora_adapter", body)
-        if answer.status_code == 400 and "already been loaded" in answer.text:
-            there = next((model for model in await self._models() if model.id == name), None)
-            if there is None or there.root != path:
-                raise AdapterCorrupt(
-                    f"vLLM at {self.url} serves other files under the name {name!r}; names are never used "
-                    "twice: restart vLLM",
-                    field="name",
-                )
-        elif answer.status_code in (403, 405) or (answer.status_code == 404 and not _says(answer)):
+        """Load an adapter into the server, which must see the same folder under the same path.
+
+        Raises ``AdapterCorrupt`` if the adapter is not sound or the server refuses it, ``InvalidAdapterName``
+        for a name that could lead anywhere else.
+        """
+        check_name(name)
+        base = self._base or await self._models()
+        path = await asyncio.to_thread(_checked_path, folder, Path(base.root or base.id))
+        response = await self._post("/v1/load_lora_adapter", {"lora_name": name, "lora_path": path})
+        if response.status_code == 404 and "detail" in response.text and "error" not in response.text:
             raise EngineError(
-                f"vLLM at {self.url} does not load adapters while running; start it with "
-                "VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 and --enable-lora"
+                f"vLLM at {self.url} does not load adapters while it runs; start it with "
+                "VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 and --enable-lora, as scripts/vllm serve does"
             )
-        elif answer.is_error:
+        if response.status_code == 400 and _ALREADY in response.text:
+            root = next((model.root for model in await self._listed() if model.id == name), None)
+            if root != path:
+                raise AdapterCorrupt(
+                    f"vLLM at {self.url} has another adapter under the name {name!r}, from {root}; "
+                    "names are never used twice: add this one under a new name"
+                )
+        elif response.status_code in (400, 404, 500):
             raise AdapterCorrupt(
-                f"vLLM at {self.url} cannot load adapter {name!r}: {_says(answer) or 'see its log'}",
-                field="name",
+                f"vLLM at {self.url} refuses adapter {name!r} ({reason(response)}); its log says why, and "
+                f"it must be able to read {path}"
             )
-        self._loaded.add(name)
+        else:
+            checked(response)
+        self._names.add(name)
 
     async def unload(self, name: str) -> None:
-        """Drop an adapter; one that is not loaded changes nothing."""
-        self._loaded.discard(name)
-        answer = await self._request("POST", "/v1/unload_lora_adapter", {"lora_name": name})
-        if answer.status_code != 404:
-            self._check(answer)
+        """Drop an adapter from the server; one that is not there is no error."""
+        self._names.discard(check_name(name))
+        response = await self._post("/v1/unload_lora_adapter", {"lora_name": name})
+        if response.status_code != 404:
+            checked(response)
 
     async def loaded(self) -> list[str]:
-        """What the server lists now: after it was restarted, nothing."""
-        models = await self._models()
-        self._loaded = {model.id for model in models if model.parent is not None}
-        return sorted(self._loaded)
+        """The names of the adapters that the server lists, sorted."""
+        await self._models()
+        return sorted(self._names)
 
     async def ready(self) -> bool:
-        """Whether the server says that it is well."""
-        if self._base is None:
-            return False
+        """Whether the server says that it is healthy."""
         try:
-            return (await self._request("GET", "/health")).status_code == 200
-        except EngineError:
+            response = await self._client.get(f"{self.url}/health", headers=self._headers, timeout=2.0)
+        except httpx.HTTPError:
             return False
+        return response.status_code == 200 and self._base is not None
 
     async def close(self) -> None:
-        """Let go of the connections."""
-        if self._client is not None and self._given is None:
+        """Close the connections."""
+        if self._own:
             await self._client.aclose()
-            self._client = None
 
-    def _sound(self, folder: Path) -> str:
-        """The folder's absolute path, once its files fit each other and the base; ``AdapterCorrupt`` else."""
-        base = Path(self.base_model)
-        check_adapter(folder, base=base if base.is_dir() else None, max_rank=MAX_RANK)
-        return str(folder.absolute())
+    def _started(self) -> Model:
+        if self._base is None:
+            raise EngineDown(f"vLLM at {self.url} was not reached yet; start the engine first")
+        return self._base
 
-    async def _models(self) -> list[_Model]:
-        answer = await self._request("GET", "/v1/models")
-        self._check(answer)
-        return self._read(answer, _Models).data
+    async def _models(self) -> Model:
+        listed = await self._listed()
+        base = next((model for model in listed if model.parent is None), None)
+        if base is None:
+            raise EngineError(f"vLLM at {self.url} lists no base model; look into its log")
+        self._base = base
+        self._names = {model.id for model in listed if model.parent is not None}
+        return base
 
-    async def _request(self, method: str, path: str, body: object = None) -> httpx.Response:
-        if self._client is None:
-            raise EngineDown(f"the connection to vLLM at {self.url} is closed; start the engine first")
+    async def _listed(self) -> list[Model]:
+        return decode(checked(await self._request("GET", "/v1/models")), Models).data
+
+    async def _post(self, path: str, body: dict[str, Any]) -> httpx.Response:
+        return await self._request("POST", path, body)
+
+    async def _request(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
+        url = self.url + path
         try:
-            return await self._client.request(
-                method, f"{self.url}{path}", json=body, headers=self._headers, timeout=TIMEOUT
-            )
+            return await self._client.request(method, url, json=body, headers=self._headers)
         except httpx.PoolTimeout as error:
-            raise EngineBusy(f"all connections to vLLM at {self.url} are in use") from error
-        except httpx.TransportError as error:
+            raise EngineBusy(
+                f"all connections to vLLM at {self.url} are in use; try again", retry_after=5.0
+            ) from error
+        except (httpx.ReadTimeout, httpx.WriteTimeout) as error:
+            raise EngineError(
+                f"vLLM at {self.url} did not answer {path} in time; it may be overloaded: look into its log"
+            ) from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise EngineDown(
-                f"vLLM at {self.url} does not answer ({type(error).__name__}); "
-                "start it with: scripts/vllm serve"
+                f"vLLM at {self.url} cannot be reached ({type(error).__name__}: {error}); "
+                "start it with scripts/vllm serve, or mend the setting 'vllm_url'"
             ) from error
 
-    def _check(self, answer: httpx.Response) -> None:
-        if not answer.is_error:
-            return
-        said = _says(answer) or answer.reason_phrase
-        if answer.status_code == 429:
-            after = answer.headers.get("retry-after", "")
-            raise EngineBusy(
-                f"vLLM at {self.url} is busy: {said}", retry_after=float(after) if after.isdigit() else 1.0
-            )
-        if answer.status_code in (401, 403):
-            raise EngineError(f"vLLM at {self.url} refuses our key; set vllm_key to its --api-key")
-        if answer.status_code == 503:
-            raise EngineDown(f"vLLM at {self.url} is not available: {said}")
-        raise EngineError(f"vLLM at {self.url} answered {answer.status_code}: {said}")
 
-    def _read(self, answer: httpx.Response, kind: type[T]) -> T:
-        try:
-            return msgspec.json.decode(answer.content, type=kind)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise EngineError(f"what answers at {self.url} is not vLLM: {error}; check vllm_url") from error
-
-
-def _says(answer: httpx.Response) -> str:
-    """What vLLM says of an error, on one line and not longer than a person would read."""
+def _new_client() -> httpx.AsyncClient:
     try:
-        said = answer.json()
-    except ValueError:
-        return ""
-    if isinstance(said, dict):
-        said = said.get("error", said)
-    message = said.get("message") if isinstance(said, dict) else None
-    return " ".join(message.split())[:500] if isinstance(message, str) else ""
-
-
-def _transport() -> httpx.AsyncBaseTransport | None:
-    # The extra 'vllm' brings a transport that costs half as much a request; httpx's own does as well.
-    try:
-        from httpx_aiohttp import AiohttpTransport
+        from httpx_aiohttp import HttpxAiohttpClient
     except ImportError:
-        return None
-    transport: httpx.AsyncBaseTransport = AiohttpTransport()
-    return transport
+        return httpx.AsyncClient(timeout=TIMEOUT, limits=_LIMITS, trust_env=False)
+    client: httpx.AsyncClient = HttpxAiohttpClient(timeout=TIMEOUT, limits=_LIMITS, trust_env=False)
+    return client
+
+
+def _checked_path(folder: Path, base: Path) -> str:
+    """The real path of a sound adapter's folder; a base that is no folder here cannot be compared with."""
+    check_adapter(folder, base=base if any(base.glob("*.safetensors")) else None)
+    return realpath(folder)
+
+
+def _defused(message: Message) -> Message:
+    """The message, with what looks like a control token broken by a zero-width space.
+
+    The server tokenises the rendered prompt, so a control token that somebody types would become one.
+    """
+    return structs.replace(message, content=_CONTROL.sub(lambda found: f"{found[0]}\u200b", message.content))
+
+
+def _shorter(messages: list[Message]) -> list[Message]:
+    """Without the older half of what is between system and last message, or of the last message's text."""
+    head = 1 if messages[0].role == "system" and len(messages) > 1 else 0
+    middle = messages[head:-1]
+    if middle:
+        return [*messages[:head], *middle[(len(middle) + 1) // 2 :], messages[-1]]
+    last = messages[-1]
+    if not last.content:
+        return messages
+    return [*messages[:head], structs.replace(last, content=last.content[(len(last.content) + 1) // 2 :])]
