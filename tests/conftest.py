@@ -40,6 +40,12 @@ class AdapterFactory(Protocol):
     ) -> Path: ...
 
 
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Asynchronous tests run on asyncio, as the server does."""
+    return "asyncio"
+
+
 def build_tokenizer() -> Any:
     """A byte-level tokenizer with ChatML: token i is byte i in GPT-2's order, then three special tokens."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
