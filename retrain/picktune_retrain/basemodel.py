@@ -27,7 +27,9 @@ def base_model(model: str | None) -> BaseModel:
     Nothing is downloaded. Raises ``EngineDown`` if it is not on this machine.
     """
     name = model or str(smollm2.model_folder())
-    folder = Path(name).expanduser()
+    if name.startswith("~"):
+        name = str(Path(name).expanduser())
+    folder = Path(name)
     if not folder.is_dir():
         folder = _cached(name)
     return BaseModel(name=name, folder=str(folder), sha256=_hash(folder))
