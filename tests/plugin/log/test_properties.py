@@ -156,8 +156,8 @@ class Desk(RuleBasedStateMachine):
         assert stored == structs.replace(pick, version=len(self.recorded[of]) + 1)
         if verdict == "undone":
             self.sent[conversation.id] = [one for one in sent if one[0] != of]
-        elif self.as_it_stands(conversation).messages == slate.turn.messages and (names or written):
-            sent.append((of, written or slate.candidates[place].text))
+        elif self.as_it_stands(conversation).messages == slate.turn.messages and (names or pick.edited_text):
+            sent.append((of, pick.edited_text or slate.candidates[place].text))
         self.recorded[of].append(stored)
 
     @precondition(lambda self: any(self.recorded.values()))
