@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 
 from anyio import to_thread
@@ -12,7 +13,7 @@ from picktune_adapters import AdapterVersion, Aliases
 from picktune_adapters.registry import Registry
 
 from picktune.engines.base import Engine
-from picktune.errors import EngineError, LogUnavailable, PicktuneError
+from picktune.errors import EngineBusy, EngineDown, EngineError, LogUnavailable, PicktuneError
 from picktune.log.base import Log
 
 logger = logging.getLogger("picktune")
@@ -137,8 +138,12 @@ class Follower:
             if self.problems.get(name) != str(error):
                 logger.error("adapter %s is not served: %s", name, error)
             self.problems[name] = str(error)
-            # Hashing a broken adapter at every look would cost the server more than it could find out.
-            self._retry_at[name] = clock + LONGEST_DELAY
+            if not isinstance(error, EngineBusy | EngineDown):
+                # Hashing a broken adapter at every look would cost the server more than it could find out.
+                self._retry_at[name] = clock + LONGEST_DELAY
+            if name not in (self.aliases.champion, self.aliases.challenger):
+                with suppress(PicktuneError):
+                    await self._engine.unload(name)
             return False
         self.problems.pop(name, None)
         self._retry_at.pop(name, None)

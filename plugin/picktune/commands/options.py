@@ -1,0 +1,50 @@
+"""What several commands are told: where everything lies, and who is acting why."""
+
+from __future__ import annotations
+
+import functools
+import getpass
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from picktune.settings import load_settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+HOME = click.option(
+    "--home", type=click.Path(path_type=Path, file_okay=False), help="Where everything is kept."
+)
+CONFIG = click.option(
+    "--config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The configuration file; otherwise PICKTUNE_CONFIG, or picktune.toml here.",
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+REASON = click.option("--reason", required=True, help="Why; it is kept in the history.")
+
+
+def configured(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command ``--home`` and ``--config``, and call it with the settings that they lead to."""
+
+    @HOME
+    @CONFIG
+    @functools.wraps(command)
+    def run(home: Path | None, config: Path | None, **arguments: Any) -> None:
+        command(load_settings(config, home=home), **arguments)
+
+    return run
+
+
+def by_option(command: F) -> F:
+    """Give a command ``--by``: who acts."""
+    return click.option("--by", default=_user, show_default="the user's name", help="Who does it.")(command)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run under a number that has no name
+        return "unknown"

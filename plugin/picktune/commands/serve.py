@@ -1,0 +1,139 @@
+"""``picktune serve``: the sidecar, with uvicorn."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from picktune.commands.link import ROLES, base_url, sign_in_link
+from picktune.commands.options import CONFIG, HOME
+from picktune.records import AnnotatorRole
+from picktune.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+BACKLOG = 2048
+
+
+@click.command()
+@HOME
+@CONFIG
+@click.option("--host", help="The address to listen at.")
+@click.option("--port", type=click.IntRange(0, 65535), help="The port to listen at; 0 is any free one.")
+@click.option("--model", help="The base model: a folder, or an id known to Hugging Face.")
+@click.option("--engine", type=click.Choice(["local", "vllm"]), help="What makes the replies.")
+@click.option("--vllm-url", help="Where vLLM listens, for the engine vllm.")
+@click.option("--policy", help="How many replies the base and the tuned model give: 2+2, 1+1, 1 or base.")
+@click.option("--viewer", default="agent", show_default=True, help="Whom the printed link signs in.")
+@click.option(
+    "--viewer-role", type=click.Choice(ROLES), default="agent", show_default=True, help="As whom they decide."
+)
+@click.option("--open", "open_browser", is_flag=True, help="Open the workbench in a browser.")
+@click.option("--allow-remote", is_flag=True, help="Listen at an address that other machines reach.")
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="How much to say on stderr.",
+)
+def serve(
+    home: Path | None,
+    config: Path | None,
+    viewer: str,
+    viewer_role: AnnotatorRole,
+    open_browser: bool,
+    allow_remote: bool,
+    log_level: str,
+    **given: Any,
+) -> None:
+    """Serve the workbench and the API until it is stopped."""
+    settings = load_settings(config, home=home, **given)
+    if not (allow_remote or _is_loopback(settings.host)):
+        raise click.UsageError(
+            f"{settings.host} can be reached from other machines, and this server speaks plain HTTP; put a "
+            "proxy with TLS before it, set secure_cookies, and say --allow-remote"
+        )
+    logging.basicConfig(
+        level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    logging.getLogger("picktune").setLevel(log_level.upper())
+    # The port first: finding it used must not wait until a model is there.
+    bound = _bind(settings)
+    try:
+        from picktune.app import create_app
+
+        url = base_url(settings.host, bound.getsockname()[1])
+
+        def announce() -> None:
+            link = sign_in_link(settings, url, viewer, viewer_role, admin=True)
+            click.echo(f"Picktune serves {url}{settings.prefix}")
+            click.echo(f"Sign in as {viewer} (within fifteen minutes; later: picktune link): {link}")
+            if open_browser:
+                click.launch(link)
+
+        _run(create_app(settings), bound, announce)
+    finally:
+        bound.close()
+
+
+def _run(app: ASGIApp, bound: socket.socket, announce: Callable[[], None]) -> None:
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if not self.should_exit:
+                announce()
+
+    config = uvicorn.Config(
+        app,
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=10,
+    )
+    server = Server(config)
+    try:
+        server.run(sockets=[bound])
+    except KeyboardInterrupt:
+        return
+    if not server.started:
+        raise click.ClickException("the server did not start; what it said above is why")
+
+
+def _bind(settings: Settings) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        bound = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise click.ClickException(f"there is no address {settings.host}: {error.strerror}") from error
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind(address)
+        bound.listen(BACKLOG)
+    except OSError as error:
+        bound.close()
+        raise click.ClickException(
+            f"cannot listen at {settings.host} port {settings.port}: {error.strerror}; "
+            "stop what listens there, or choose another with --port"
+        ) from error
+    return bound
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

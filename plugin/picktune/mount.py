@@ -1,0 +1,86 @@
+"""Everything that lies under the prefix, as one application: the API, the pages, and how it all is."""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from picktune import pages
+from picktune.api import ENDPOINTS
+from picktune.auth import CSRF_HEADER
+from picktune.errors import PicktuneError
+from picktune.health import Liveness
+from picktune.service import Service
+from picktune.wire import BodyLimit, json_answer, on_error
+
+
+def mounted(service: Service) -> Starlette:
+    """The application that is mounted under ``settings.prefix``; it does not start the service."""
+    settings = service.settings
+    middleware = [Middleware(BodyLimit, limit=settings.body_limit)]
+    if settings.cors_origins:
+        middleware.append(
+            Middleware(
+                CORSMiddleware,
+                allow_origins=settings.cors_origins,
+                allow_methods=["GET", "POST"],
+                allow_headers=["Authorization", "Content-Type", CSRF_HEADER],
+                expose_headers=["Retry-After"],
+                max_age=600,
+            )
+        )
+    app = Starlette(
+        routes=[
+            *(endpoint.route(service) for endpoint in ENDPOINTS),
+            *health_routes(service),
+            Route("/openapi.json", _OpenAPI(settings.prefix), name="openapi"),
+            *pages.routes(service),
+        ],
+        middleware=middleware,
+        exception_handlers={PicktuneError: on_error, HTTPException: _on_http_error, Exception: on_error},
+    )
+    app.state.service = service
+    app.state.auth = service.auth
+    return app
+
+
+def health_routes(service: Service) -> list[Route]:
+    """``/healthz``: the process answers. ``/readyz``: and a slate could be drawn and kept now, or 503."""
+
+    async def healthz(request: Request) -> Response:
+        return json_answer(Liveness())
+
+    async def readyz(request: Request) -> Response:
+        readiness = await service.readiness()
+        return json_answer(readiness, 200 if readiness.ready else 503)
+
+    return [Route("/healthz", healthz, name="healthz"), Route("/readyz", readyz, name="readyz")]
+
+
+class _OpenAPI:
+    """Makes the document at the first request: it needs types that a server should not wait for."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._content: bytes | None = None
+
+    async def __call__(self, request: Request) -> Response:
+        if self._content is None:
+            from picktune.openapi import document
+
+            self._content = msgspec.json.encode(document(self._prefix))
+        return Response(self._content, media_type="application/json")
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    # A person who mistypes an address wants a page; a program wants the one shape of every error.
+    wants_page = "text/html" in request.headers.get("accept", "")
+    if wants_page and request.method == "GET" and "/v1/" not in request.url.path:
+        return pages.error_page(request, error)
+    return await on_error(request, error)
