@@ -30,17 +30,17 @@ def utc_now() -> datetime:
 
 
 class Record(Struct, frozen=True, forbid_unknown_fields=True):
-    """The base of all records; each says ``kw_only=True`` itself, for msgspec does not pass that on."""
+    """The base of all records; each says ``frozen`` and ``kw_only`` itself, for neither msgspec nor mypy passes both on."""
 
 
-class Message(Record, kw_only=True):
+class Message(Record, frozen=True, kw_only=True):
     """One message of a conversation, as in OpenAI's chat completions."""
 
     role: Role
     content: str
 
 
-class Turn(Record, kw_only=True):
+class Turn(Record, frozen=True, kw_only=True):
     """A chat turn that wants a reply: the messages so far, the last of which the model has to answer."""
 
     id: str
@@ -52,7 +52,7 @@ class Turn(Record, kw_only=True):
     created_at: datetime
 
 
-class Sampling(Record, kw_only=True):
+class Sampling(Record, frozen=True, kw_only=True):
     """How an arm samples: the parameters of OpenAI's chat completions of the same names."""
 
     temperature: Annotated[float, Meta(ge=0.0, le=2.0)] = 0.8
@@ -61,7 +61,7 @@ class Sampling(Record, kw_only=True):
     stop: tuple[str, ...] = ()
 
 
-class Arm(Record, kw_only=True):
+class Arm(Record, frozen=True, kw_only=True):
     """Who speaks: a kind, the model name that the engine knows (``None`` is the base), and its sampling.
 
     ``name`` tells two arms of one slate apart; at cold start both are the base (an A/A comparison).
@@ -73,7 +73,7 @@ class Arm(Record, kw_only=True):
     sampling: Sampling = Sampling()
 
 
-class Candidate(Record, kw_only=True):
+class Candidate(Record, frozen=True, kw_only=True):
     """One reply of a slate.
 
     ``propensity`` is the probability, under the slate's policy, that this arm stands at this position.
@@ -93,7 +93,7 @@ class Candidate(Record, kw_only=True):
     also: tuple[str, ...] = ()
 
 
-class Slate(Record, kw_only=True):
+class Slate(Record, frozen=True, kw_only=True):
     """The candidates drawn for a turn, in the order in which they are shown.
 
     ``complete`` is false if an arm failed or was late: such a slate trains, but never counts for the
@@ -110,7 +110,7 @@ class Slate(Record, kw_only=True):
     created_at: datetime
 
 
-class Exposure(Record, kw_only=True):
+class Exposure(Record, frozen=True, kw_only=True):
     """A viewer has seen a slate, with its candidates in this order (candidate ids)."""
 
     slate_id: str
@@ -119,7 +119,7 @@ class Exposure(Record, kw_only=True):
     shown_at: datetime
 
 
-class Pick(Record, kw_only=True):
+class Pick(Record, frozen=True, kw_only=True):
     """A decision on a slate. ``key`` is the client's own; sending it twice changes nothing.
 
     ``version`` counts the decisions of one annotator on one slate from 1; nothing is overwritten.
@@ -142,7 +142,7 @@ class Pick(Record, kw_only=True):
     version: int = 1
 
 
-class Reaction(Record, kw_only=True):
+class Reaction(Record, frozen=True, kw_only=True):
     """Thumbs up or down on one reply."""
 
     key: str
@@ -155,7 +155,7 @@ class Reaction(Record, kw_only=True):
     reacted_at: datetime
 
 
-class ChoiceSet(Record, kw_only=True):
+class ChoiceSet(Record, frozen=True, kw_only=True):
     """One training example: what was picked (``chosen``, an index) out of the replies that were shown.
 
     ``replies`` stand in the order in which they were shown; ``weight`` is the annotator's.
@@ -174,7 +174,7 @@ class ChoiceSet(Record, kw_only=True):
     weight: float = 1.0
 
 
-class Preference(Record, kw_only=True):
+class Preference(Record, frozen=True, kw_only=True):
     """One pair: the reply that was picked, and one that was shown beside it and was not."""
 
     slate_id: str
@@ -183,7 +183,7 @@ class Preference(Record, kw_only=True):
     rejected: str
 
 
-class Demonstration(Record, kw_only=True):
+class Demonstration(Record, frozen=True, kw_only=True):
     """A reply as a person would have written it: an edit, or a hand-written reply."""
 
     slate_id: str
@@ -191,7 +191,7 @@ class Demonstration(Record, kw_only=True):
     completion: str
 
 
-class Decision(Record, kw_only=True):
+class Decision(Record, frozen=True, kw_only=True):
     """A standing decision with what the support rate needs to know of its slate.
 
     ``arms`` are the arms behind the candidates in the order in which this annotator saw them, a candidate
@@ -219,7 +219,7 @@ class Decision(Record, kw_only=True):
     decided_at: datetime
 
 
-class Conversation(Record, kw_only=True):
+class Conversation(Record, frozen=True, kw_only=True):
     """A conversation on the workbench; ``pending`` are the customer's further messages, still to come."""
 
     id: str

@@ -1,79 +1,42 @@
-"""Slates: which arms speak, how many replies each draws, and the blind order in which they are shown."""
+"""Slates: the replies drawn for a turn, and the blind order in which they are shown."""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import logging
 import random
+import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated
 
-from msgspec import Meta, structs
+from msgspec import structs
 from picktune_adapters import Aliases
 
 from picktune.engines.base import Engine, Generation
-from picktune.errors import EngineError, InvalidInput, PicktuneError
+from picktune.errors import EngineBusy, EngineError, InvalidInput, PicktuneError
+from picktune.policy import POLICIES, Policy, arms_of, policy_named
 from picktune.records import Arm, Candidate, Record, Sampling, Slate, Turn, new_id
 
-Count = Annotated[int, Meta(ge=0, le=16)]
+__all__ = ["POLICIES", "Policy", "arms_of", "draw", "new_candidate_id", "order_for", "policy_named"]
 
-
-class Policy(Record, frozen=True, kw_only=True):
-    """How many replies the base and the tuned arm give; with ``randomised``, one of the two gives one.
-
-    Without any adapter the tuned arm's place is taken by the base under the name ``base-b``: an A/A
-    comparison, whose picks train the first adapter and whose support rate is the noise floor.
-    """
-
-    name: str
-    base: Count
-    tuned: Count
-    randomised: bool = False
-
-    @property
-    def size(self) -> int:
-        """How many candidates a complete slate of this policy has."""
-        return 1 if self.randomised else self.base + self.tuned
-
-
-POLICIES = {
-    policy.name: policy
-    for policy in (
-        Policy(name="2+2", base=2, tuned=2),
-        Policy(name="1+1", base=1, tuned=1),
-        Policy(name="1", base=1, tuned=1, randomised=True),
-        Policy(name="base", base=4, tuned=0),
-    )
-}
-
-
-def policy_named(name: str) -> Policy:
-    """The built-in policy of that name; raises ``InvalidInput``, naming the known ones."""
-    try:
-        return POLICIES[name]
-    except KeyError:
-        raise InvalidInput(
-            f"no policy named {name!r}; choose one of {', '.join(POLICIES)}", field="policy"
-        ) from None
-
-
-def arms_of(policy: Policy, aliases: Aliases, sampling: Sampling) -> list[tuple[Arm, int]]:
-    """The arms of a slate with how many replies each gives: the challenger is preferred to the champion."""
-    base = Arm(name="base", kind="base", sampling=sampling)
-    if aliases.challenger:
-        tuned = Arm(name="challenger", kind="challenger", model=aliases.challenger, sampling=sampling)
-    elif aliases.champion:
-        tuned = Arm(name="champion", kind="champion", model=aliases.champion, sampling=sampling)
-    else:
-        tuned = Arm(name="base-b", kind="base", sampling=sampling)
-    return [(arm, count) for arm, count in ((base, policy.base), (tuned, policy.tuned)) if count]
+logger = logging.getLogger(__name__)
 
 
 class _Drawn(Record, frozen=True, kw_only=True):
     arm: Arm
     generation: Generation
     also: tuple[str, ...] = ()
+
+
+class _Draw(Record, frozen=True, kw_only=True):
+    """What one drawing of several arms needs to know; ``deadline`` is on the monotonic clock."""
+
+    turn: Turn
+    seed: int
+    timeout: float
+    deadline: float
 
 
 async def draw(
@@ -85,36 +48,44 @@ async def draw(
     rng: random.Random,
     now: datetime,
     sampling: Sampling | None = None,
-    timeout: float = 60.0,
+    timeout: float = 60.0,  # noqa: ASYNC109 - an arm's, not the call's
 ) -> Slate:
     """Draw a slate for a turn: all arms at once, duplicates again once, then a seeded permutation.
 
-    An arm that fails or is slower than ``timeout`` seconds is left out and the slate is marked incomplete;
-    if only the base can answer, the base answers. Raises ``InvalidInput`` for a turn without a message to
-    answer, and the engine's own error if no arm answered at all.
+    An arm that fails or is slower than ``timeout`` seconds is left out and the slate is marked incomplete; if
+    the tuned arm was to speak alone, the base answers in its place. ``rng`` should be a ``SystemRandom``:
+    whoever could foretell the seed could tell the arms apart.
+
+    Raises ``InvalidInput`` for a turn without a message to answer; ``EngineBusy`` if the engine had no room
+    for all of the arms, for a slate that lacks one under load would be worth little; and the engine's own
+    error if no arm answered at all.
     """
-    if not turn.messages:
+    if not turn.messages or not turn.messages[-1].content.strip():
         raise InvalidInput("the conversation is empty; send at least one message", field="messages")
     seed = rng.getrandbits(63)
-    order_rng = random.Random(seed)  # noqa: S311 - reproducible order, not a secret
+    order = _stream(seed, "order")
     arms = arms_of(policy, aliases, sampling or Sampling())
     shares = {arm.name: count / sum(count for _, count in arms) for arm, count in arms}
     if policy.randomised:
         names = [arm for arm, _ in arms]
-        chosen = order_rng.choices(names, weights=[shares[arm.name] for arm in names])[0]
-        arms = [(chosen, 1)]
+        arms = [(order.choices(names, weights=[shares[arm.name] for arm in names])[0], 1)]
 
-    drawn, failures = await _draw_arms(turn, arms, engine, seed, timeout)
-    if not drawn and isinstance(failures[0], EngineError) and policy.randomised and arms[0][0].kind != "base":
+    plan = _Draw(turn=turn, seed=seed, timeout=timeout, deadline=time.monotonic() + timeout)
+    drawn, failures = await _draw_arms(plan, arms, engine, "first")
+    if not drawn and all(arm.kind != "base" for arm, _ in arms):
         spare = Arm(name="base", kind="base", sampling=arms[0][0].sampling)
-        drawn, more = await _draw_arms(turn, [(spare, 1)], engine, seed, timeout)
+        size = sum(count for _, count in arms)
+        late = structs.replace(plan, deadline=time.monotonic() + timeout)
+        drawn, more = await _draw_arms(late, [(spare, size)], engine, "spare")
         failures += more
     if not drawn:
         raise failures[0]
 
-    drawn, again = await _without_duplicates(turn, drawn, engine, seed, timeout)
+    # In random order, so that neither arm is the one that has to find other words.
+    order.shuffle(drawn)
+    drawn, again = await _without_duplicates(plan, drawn, engine)
     failures += again
-    order_rng.shuffle(drawn)
+    order.shuffle(drawn)
     candidates = tuple(
         Candidate(
             id=new_candidate_id(rng),
@@ -123,7 +94,7 @@ async def draw(
             model=one.arm.model,
             text=one.generation.text,
             position=position,
-            propensity=shares[one.arm.name],
+            propensity=shares.get(one.arm.name, 0.0),
             tokens=one.generation.tokens,
             latency=one.generation.latency,
             finish_reason=one.generation.finish_reason,
@@ -149,38 +120,55 @@ def order_for(slate: Slate, viewer: str) -> tuple[str, ...]:
     It is uniform over viewers, and always the same for one viewer and slate.
     """
     order = [candidate.id for candidate in slate.candidates]
-    random.Random(f"{slate.seed}:{viewer}").shuffle(order)  # noqa: S311 - reproducible order, not a secret
+    _stream(slate.seed, f"viewer:{viewer}").shuffle(order)
     return tuple(order)
 
 
 def new_candidate_id(rng: random.Random) -> str:
-    """128 random bits as 32 hexadecimal digits: unlike a UUIDv7, it says nothing of when it was made."""
-    return f"{rng.getrandbits(128):032x}"
+    """32 hexadecimal digits that say nothing of when they were made, nor of the generator's state.
+
+    They are hashed because a viewer who collects enough raw numbers of a Mersenne twister can compute the
+    rest of them, and the seed of the order is among those.
+    """
+    return hashlib.blake2b(rng.getrandbits(256).to_bytes(32, "big"), digest_size=16).hexdigest()
 
 
 async def _draw_arms(
-    turn: Turn, arms: Sequence[tuple[Arm, int]], engine: Engine, seed: int, timeout: float
+    plan: _Draw, arms: Sequence[tuple[Arm, int]], engine: Engine, round_: str
 ) -> tuple[list[_Drawn], list[PicktuneError]]:
-    async def one(arm: Arm, count: int, arm_seed: int) -> list[Generation] | PicktuneError:
+    """What the arms said, with what went wrong; raises ``EngineBusy`` as soon as one arm finds no room."""
+
+    async def one(arm: Arm, count: int) -> list[Generation] | PicktuneError:
+        seed = _stream(plan.seed, f"{round_}:{arm.name}").getrandbits(31)
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(plan.deadline - time.monotonic()):
                 return await engine.generate(
-                    turn.messages, model=arm.model, n=count, sampling=arm.sampling, seed=arm_seed
+                    plan.turn.messages, model=arm.model, n=count, sampling=arm.sampling, seed=seed
                 )
+        except EngineBusy:
+            raise
         except TimeoutError:
-            return EngineError(f"arm {arm.name!r} did not answer within {timeout:g} s")
+            return EngineError(f"arm {arm.name!r} did not answer within {plan.timeout:g} s")
         except PicktuneError as error:
             return error
+        except Exception as error:
+            # One arm's fault must not take the other arm's answer away from whoever waits.
+            logger.exception("arm %r failed", arm.name)
+            return EngineError(f"arm {arm.name!r} failed: {type(error).__name__}: {error}")
 
-    seeds = _seeds(seed)
-    answers = await asyncio.gather(*(one(arm, count, next(seeds)) for arm, count in arms))
+    tasks = [asyncio.ensure_future(one(arm, count)) for arm, count in arms]
+    try:
+        answers = await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
     drawn: list[_Drawn] = []
     failures: list[PicktuneError] = []
     for (arm, count), answer in zip(arms, answers, strict=True):
         if isinstance(answer, PicktuneError):
             failures.append(answer)
             continue
-        said = [generation for generation in answer if generation.text.strip()]
+        said = [generation for generation in answer[:count] if generation.text.strip()]
         drawn += [_Drawn(arm=arm, generation=generation) for generation in said]
         if len(said) < count:
             failures.append(EngineError(f"arm {arm.name!r} gave {len(said)} of {count} replies"))
@@ -188,7 +176,7 @@ async def _draw_arms(
 
 
 async def _without_duplicates(
-    turn: Turn, drawn: list[_Drawn], engine: Engine, seed: int, timeout: float
+    plan: _Draw, drawn: list[_Drawn], engine: Engine
 ) -> tuple[list[_Drawn], list[PicktuneError]]:
     """Draw the repeated texts again once, then merge what is still the same.
 
@@ -196,12 +184,16 @@ async def _without_duplicates(
     text that both arms said stays in both arms' count, for it carries the names of both.
     """
     repeats = [i for i, one in enumerate(drawn) if _key(one) in {_key(other) for other in drawn[:i]}]
-    if repeats:
-        wanted = Counter(drawn[i].arm.name for i in repeats)
+    # A greedy arm would only say the same again.
+    wanted = Counter(drawn[i].arm.name for i in repeats if drawn[i].arm.sampling.temperature > 0)
+    if wanted:
         arms = {drawn[i].arm.name: drawn[i].arm for i in repeats}
-        fresh, _ = await _draw_arms(
-            turn, [(arms[name], count) for name, count in wanted.items()], engine, seed ^ 1, timeout
-        )
+        try:
+            fresh, _ = await _draw_arms(
+                plan, [(arms[name], count) for name, count in wanted.items()], engine, "again"
+            )
+        except EngineBusy:
+            fresh = []
         for i in repeats:
             for replacement in fresh:
                 if replacement.arm.name == drawn[i].arm.name:
@@ -225,7 +217,6 @@ def _key(drawn: _Drawn) -> str:
     return " ".join(drawn.generation.text.split())
 
 
-def _seeds(seed: int) -> Iterator[int]:
-    source = random.Random(seed)  # noqa: S311 - sampling seeds, not secrets
-    while True:
-        yield source.getrandbits(31)
+def _stream(seed: int, purpose: str) -> random.Random:
+    """A stream of random numbers of its own for each purpose, so that no draw tells of another."""
+    return random.Random(f"{seed}:{purpose}")  # noqa: S311 - reproducible; the seed itself is a secret

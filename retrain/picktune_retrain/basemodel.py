@@ -13,7 +13,7 @@ _WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 _TEXTS = ("config.json", "tokenizer*.json", "tokenizer.model", "chat_template*", "special_tokens_map.json")
 
 
-class BaseModel(Record, kw_only=True):
+class BaseModel(Record, frozen=True, kw_only=True):
     """``name`` is what adapters name as their base; ``sha256`` covers the weights, tokenizer and template."""
 
     name: str

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CONFIDENCE = 0.95
 
 
-class Outcome(Record, kw_only=True):
+class Outcome(Record, frozen=True, kw_only=True):
     """What was predicted for one held-out set: a probability for each reply, in the order shown."""
 
     slate_id: str
@@ -30,14 +30,14 @@ class Outcome(Record, kw_only=True):
     base: tuple[float, ...]
 
 
-class Judgement(Record, kw_only=True):
+class Judgement(Record, frozen=True, kw_only=True):
     """An evaluation with the outcomes behind it."""
 
     evaluation: Evaluation
     outcomes: tuple[Outcome, ...]
 
 
-class Prediction(Record, kw_only=True):
+class Prediction(Record, frozen=True, kw_only=True):
     """How one chooser did on one set: ``hit`` is 1, 0, or a share where replies tie for the first place."""
 
     hit: float

@@ -13,13 +13,13 @@ from picktune_retrain.records import Decision, Evaluation
 CheckName = Literal["finite", "held_out", "gain", "accuracy", "base"]
 
 
-class Gate(Record, kw_only=True):
+class Gate(Record, frozen=True, kw_only=True):
     """What is asked of an adapter. ``min_sets`` is the least number of held-out choice sets to judge by."""
 
     min_sets: Annotated[int, Meta(ge=1)] = 5
 
 
-class Check(Record, kw_only=True):
+class Check(Record, frozen=True, kw_only=True):
     """One thing that was asked: the figure, the bar that it had to clear, and whether it did."""
 
     name: CheckName

@@ -34,7 +34,7 @@ MOST_FAILURES = 3
 T = TypeVar("T")
 
 
-class Manifest(Record, kw_only=True):
+class Manifest(Record, frozen=True, kw_only=True):
     """One night: what was asked for, how far it has come, and how it ended.
 
     Picks count up to ``until``. ``failures`` counts how often the present stage failed without being stopped

@@ -13,7 +13,7 @@ from picktune_retrain.gate import Gate
 from picktune_retrain.records import DatasetVersion, Decision, Evaluation, Recipe, Step
 
 
-class Plan(Record, kw_only=True):
+class Plan(Record, frozen=True, kw_only=True):
     """What is asked of a night beside the settings.
 
     ``min_picks`` is how many usable picks the log must hold; ``until`` leaves out those from that moment on.
@@ -34,7 +34,7 @@ class Plan(Record, kw_only=True):
     plots: bool = False
 
 
-class Summary(Record, kw_only=True):
+class Summary(Record, frozen=True, kw_only=True):
     """How a night ended: the exit code and a sentence, and what there is to know of it."""
 
     ADMITTED: ClassVar[int] = 0

@@ -11,7 +11,7 @@ from picktune.records import ChoiceSet, Record
 SplitName = Literal["train", "validation", "test"]
 
 
-class Recipe(Record, kw_only=True):
+class Recipe(Record, frozen=True, kw_only=True):
     """Everything that decides what comes out of a training run besides the data and the base model.
 
     ``beta``, ``epsilon`` (label smoothing) and ``lam`` (weight of the chosen reply's own likelihood) are the
@@ -37,7 +37,7 @@ class Recipe(Record, kw_only=True):
     seed: int = 0
 
 
-class DatasetVersion(Record, kw_only=True):
+class DatasetVersion(Record, frozen=True, kw_only=True):
     """A frozen selection of choice sets; ``id`` is the SHA-256 of its rows and its splits.
 
     ``counts`` are choice sets by split; ``dropped`` counts the rows that were left out, by reason.
@@ -53,7 +53,7 @@ class DatasetVersion(Record, kw_only=True):
     created_at: datetime
 
 
-class Dataset(Record, kw_only=True):
+class Dataset(Record, frozen=True, kw_only=True):
     """A dataset version with its rows."""
 
     version: DatasetVersion
@@ -62,7 +62,7 @@ class Dataset(Record, kw_only=True):
     test: tuple[ChoiceSet, ...]
 
 
-class Step(Record, kw_only=True):
+class Step(Record, frozen=True, kw_only=True):
     """One optimiser step, or, where ``split`` is ``validation``, one pass over the validation rows.
 
     ``loss`` is in nats a choice set; ``accuracy`` is the share of sets whose picked reply scored highest.
@@ -78,7 +78,7 @@ class Step(Record, kw_only=True):
     seconds: float = 0.0
 
 
-class TrainingRun(Record, kw_only=True):
+class TrainingRun(Record, frozen=True, kw_only=True):
     """A finished training run; its adapter lies in the folder that was given to ``train``."""
 
     id: str
@@ -91,14 +91,14 @@ class TrainingRun(Record, kw_only=True):
     started_at: datetime
 
 
-class Figures(Record, kw_only=True):
+class Figures(Record, frozen=True, kw_only=True):
     """How well something predicts held-out choices; log-loss in nats a choice set."""
 
     accuracy: float
     log_loss: float
 
 
-class Evaluation(Record, kw_only=True):
+class Evaluation(Record, frozen=True, kw_only=True):
     """The adapter on the held-out choices, beside chance and beside the base model as a chooser.
 
     The base's choice is the reply that it finds likeliest a token. ``gain`` is the mean of (chance log-loss
@@ -113,7 +113,7 @@ class Evaluation(Record, kw_only=True):
     gain_low: float
 
 
-class Decision(Record, kw_only=True):
+class Decision(Record, frozen=True, kw_only=True):
     """Whether the adapter joins the slates, with the reasons in words."""
 
     admitted: bool

@@ -23,7 +23,7 @@ from picktune_retrain.records import SplitName
 SHARES: dict[SplitName, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
 
 
-class Splits(Record, kw_only=True):
+class Splits(Record, frozen=True, kw_only=True):
     """Where conversations and opening messages were placed, by hash: it holds nobody's words."""
 
     format: Literal[1] = 1

@@ -26,7 +26,7 @@ Locale = Literal["en", "zh"]
 EXAMPLES = 6
 
 
-class Account(Record, kw_only=True):
+class Account(Record, frozen=True, kw_only=True):
     """All that a report tells of one night; ``replaced`` is the challenger whose trial it ended."""
 
     manifest: Manifest
@@ -44,7 +44,7 @@ class Account(Record, kw_only=True):
         return [reason(check) for check in made if not check.passed]
 
 
-class ShownReply(Record, kw_only=True):
+class ShownReply(Record, frozen=True, kw_only=True):
     """One reply of an example, with the probabilities that the adapter and the base gave it."""
 
     text: str
@@ -53,7 +53,7 @@ class ShownReply(Record, kw_only=True):
     base: float
 
 
-class Example(Record, kw_only=True):
+class Example(Record, frozen=True, kw_only=True):
     """One held-out choice set as the report shows it."""
 
     set: ChoiceSet
