@@ -21,8 +21,8 @@ class Case(NamedTuple):
 
 
 # Rows of one batch share their arithmetic, and in bfloat16 a neighbour can tip a near tie between two tokens:
-# the embedded engine is held to exact equality in float32. vLLM runs in bfloat16, as it is served; its prompts
-# below are ones where no two tokens all but tie.
+# the embedded engine is held to exact equality in float32. vLLM runs in bfloat16, as it is served; no two
+# tokens all but tie in what the contract asks it.
 @pytest.fixture(
     scope="module",
     params=[

@@ -27,7 +27,9 @@ def texts(replies: list[Generation]) -> list[str]:
     return [reply.text for reply in replies]
 
 
-async def say(case: Any, model: str | None = None, question: str = QUESTIONS[0], **changes: Any) -> list[Generation]:
+async def say(
+    case: Any, model: str | None = None, question: str = QUESTIONS[0], **changes: Any
+) -> list[Generation]:
     options = {"n": 1, "sampling": GREEDY, "seed": 7} | changes
     replies: list[Generation] = await case.engine.generate(ask(question), model=model, **options)
     return replies
