@@ -36,6 +36,7 @@ def routes(service: Service) -> list[BaseRoute]:
         Route("/workbench.json", data("pick", desk.queue_data), name="queue-data"),
         Route("/workbench/{conversation_id:path}", page("pick", desk.conversation), name="conversation"),
         Route("/conversation.json", data("pick", desk.conversation_data), name="conversation-data"),
+        Route("/session.json", data("read", desk.session), name="session-data"),
         Route("/reply", data("pick", desk.reply), methods=["POST"], name="reply"),
         Route("/support", page("read", support), name="support"),
         Route("/adapters", page("read", adapters), name="adapters"),

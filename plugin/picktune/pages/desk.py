@@ -85,6 +85,10 @@ class Desk:
         conversation = await self._service.conversation(request.query_params.get("id", ""))
         return json_answer({"status": conversation.status, "messages": conversation.messages})
 
+    async def session(self, request: Request, viewer: Viewer) -> Response:
+        """Who is signed in, for a page that was left open while somebody signed in again."""
+        return json_answer({"name": viewer.name, "csrf": viewer.csrf})
+
     async def reply(self, request: Request, viewer: Viewer) -> Response:
         """Send a reply that was written by hand because there were no replies to choose from.
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
@@ -77,6 +80,32 @@ def base_of(request: Request) -> str:
     return quote(str(request.scope.get("root_path", "")).rstrip("/"))
 
 
+def breakable(text: str) -> Markup:
+    """Text, escaped, in which words of hundreds of letters may be broken; the breaks are no part of it.
+
+    Without them a browser takes many seconds to lay out such a word; ``write`` in core.js does the same.
+    """
+    parts, done = [], 0
+    for run in re.finditer(r"\S{200,}", text):
+        parts.append(escape(text[done : run.start()]))
+        piece, before = "", ""
+        for character in run[0]:
+            if len(piece) >= 60 and _is_easy(character) and unicodedata.category(before) != "Cf":
+                parts += [escape(piece), Markup("<wbr>")]
+                piece = ""
+            piece += character
+            before = character
+        parts.append(escape(piece))
+        done = run.end()
+    return Markup("").join([*parts, escape(text[done:])])
+
+
+def _is_easy(character: str) -> bool:
+    # Neither inside a letter with its marks, nor where lines may be broken anyway.
+    category = unicodedata.category(character)
+    return character < "\u2e80" and (category[0] in "LNP" or category in {"Sm", "Sc"})
+
+
 def html_lang(locale: str) -> str:
     """A conversation's locale as an HTML language tag."""
     return "zh-Hans" if locale in {"zh", "zh-CN", "zh_CN"} else locale.replace("_", "-")
@@ -87,3 +116,6 @@ def _query_without_lang(request: Request) -> list[tuple[str, str]]:
     return [
         (name, value) for name, value in request.query_params.multi_items() if name not in {"lang", "token"}
     ]
+
+
+_templates.filters["breakable"] = breakable

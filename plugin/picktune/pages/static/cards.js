@@ -1,6 +1,6 @@
 // The replies of a slate as cards: shown together, selected, edited.
 
-import { byId, t } from "./core.js";
+import { byId, t, write } from "./core.js";
 
 const box = byId("cards");
 let candidates = [];
@@ -36,7 +36,7 @@ function card(candidate, place, act) {
   element.setAttribute("aria-label", t("reply_of", { n: number, total: candidates.length }));
   element.setAttribute("aria-keyshortcuts", String(number));
   element.querySelector(".cap").textContent = number;
-  element.querySelector(".card-text").textContent = candidate.text;
+  write(element.querySelector(".card-text"), candidate.text);
   for (const button of element.querySelectorAll(".card-head button")) {
     button.setAttribute("aria-label", `${button.firstChild.textContent.trim()} – ${t("reply", { n: number })}`);
   }

@@ -18,6 +18,33 @@ export function say(text) {
   setTimeout(() => { live.textContent = text; }, 60);
 }
 
+const EASY = /[\p{L}\p{N}\p{P}\p{Sm}\p{Sc}]/u;
+
+/**
+ * Show text as text. A word of thousands of letters takes a browser many seconds to lay out unless it may be
+ * broken somewhere, so such words get breaks that are no part of the text; render.py does the same.
+ */
+export function write(element, text) {
+  element.replaceChildren();
+  let done = 0;
+  for (const { 0: run, index } of text.matchAll(/\S{200,}/g)) {
+    element.append(text.slice(done, index));
+    let piece = "", length = 0, before = "";
+    for (const character of run) {
+      if (length >= 60 && EASY.test(character) && character < "\u2e80" && !/\p{Cf}/u.test(before)) {
+        element.append(piece, document.createElement("wbr"));
+        piece = "";
+        length = 0;
+      }
+      piece += before = character;
+      length += 1;
+    }
+    element.append(piece);
+    done = index + run.length;
+  }
+  element.append(text.slice(done));
+}
+
 /** A key that no other decision has; randomUUID itself exists on https and localhost only. */
 export function newKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
@@ -34,7 +61,24 @@ export class ApiError extends Error {
 }
 
 /** Call the server below our own prefix; answers the decoded JSON or throws an ApiError. */
-export async function call(method, path, body, { seconds = 20 } = {}) {
+export async function call(method, path, body, how = {}) {
+  try {
+    return await once(method, path, body, how);
+  } catch (error) {
+    // Whoever has signed in again in another tab has a new token; the page they come back to has the old one.
+    if (error.status !== 403 || !(await renewed())) throw error;
+    return once(method, path, body, how);
+  }
+}
+
+async function renewed() {
+  const session = await once("GET", "/session.json").catch(() => null);
+  if (session === null || session.name !== page.viewer || session.csrf === page.csrf) return false;
+  page.csrf = session.csrf;
+  return true;
+}
+
+async function once(method, path, body, { seconds = 20 } = {}) {
   const abort = new AbortController();
   const timer = setTimeout(() => abort.abort(), seconds * 1000);
   let response, text;
@@ -60,7 +104,7 @@ export async function call(method, path, body, { seconds = 20 } = {}) {
   }
   if (response.ok) return answer;
   const { code = "error", message = `HTTP ${response.status}` } = answer.error ?? {};
-  if (response.status === 401) byId("signed-out").showModal();
+  if (response.status === 401 && !document.querySelector("dialog[open]")) byId("signed-out").showModal();
   throw new ApiError(code, message, response.status);
 }
 

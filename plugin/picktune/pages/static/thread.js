@@ -1,6 +1,6 @@
 // The conversation as it stands: customer and agent, always as text.
 
-import { byId, t } from "./core.js";
+import { byId, t, write } from "./core.js";
 
 const list = byId("messages");
 
@@ -33,6 +33,6 @@ function item(message) {
   const element = byId("message-template").content.cloneNode(true).firstElementChild;
   element.classList.add(message.role);
   element.querySelector(".speaker").textContent = t(message.role);
-  element.querySelector(".text").textContent = message.content;
+  write(element.querySelector(".text"), message.content);
   return element;
 }
