@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from picktune.auth import Viewer
-from picktune.errors import Conflict, ConversationNotFound, InvalidInput, NotFound, SlateNotFound
+from picktune.errors import Conflict, ConversationNotFound, InvalidInput, SlateNotFound
 from picktune.log import LogReader
 from picktune.pages import reasons
 from picktune.pages.i18n import Translator, translator
@@ -120,10 +120,6 @@ class Desk:
             )
         )
         return json_answer({"slate_id": pick.slate_id, "verdict": pick.verdict})
-
-    async def missing(self, request: Request, viewer: Viewer) -> Response:
-        """Whatever else is asked for."""
-        raise NotFound(f"there is no page at {request.url.path!r}")
 
     async def _empty_slate(self, slate_id: str, own: OwnReply) -> Slate:
         conversation = await self._service.conversation(own.conversation_id)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from picktune.auth import Viewer, require
+from picktune.auth import Viewer, current_viewer, require
 from picktune.errors import Forbidden, NotFound, PicktuneError, Unauthenticated
 from picktune.keys import Scope
 from picktune.pages.i18n import translator
 from picktune.pages.render import base_of, render
 from picktune.wire import error_answer
+
+logger = logging.getLogger("picktune")
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 Guarded = Callable[[Request, Viewer], Awaitable[Response]]
@@ -27,6 +30,9 @@ def page(scope: Scope, endpoint: Guarded) -> Endpoint:
             viewer = require(request, scope)
             return await endpoint(request, viewer)
         except PicktuneError as error:
+            return error_page(request, error, viewer)
+        except Exception as error:
+            logger.exception("the page %s failed", request.url.path)
             return error_page(request, error, viewer)
 
     return guarded
@@ -47,8 +53,8 @@ def data(scope: Scope, endpoint: Guarded) -> Endpoint:
 def error_page(request: Request, error: Exception, viewer: Viewer | None = None) -> Response:
     """A failure as a page in the reader's language, for a browser that asked for a page."""
     t = translator(request)
-    base = base_of(request)
-    back = {"link": f"{base}/workbench", "link_text": t("error.back")} if viewer else {}
+    viewer = viewer or _signed_in(request)
+    back = {"link": f"{base_of(request)}/workbench", "link_text": t("error.back")} if viewer else {}
     if isinstance(error, Unauthenticated):
         return how_to_enter(request, status=401)
     if isinstance(error, Forbidden):
@@ -68,6 +74,13 @@ def error_page(request: Request, error: Exception, viewer: Viewer | None = None)
         detail=detail,
         **back,
     )
+
+
+def _signed_in(request: Request) -> Viewer | None:
+    try:
+        return current_viewer(request)
+    except PicktuneError:
+        return None
 
 
 def how_to_enter(request: Request, *, status: int) -> Response:

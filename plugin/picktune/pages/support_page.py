@@ -22,7 +22,7 @@ from picktune.support import Share, Support, compare
 ROWS = 20
 WIDE = 0.3
 TONES = {"success": "good", "great": "good", "weak": "warn", "harmful": "bad"}
-BESIDE = ("ties", "none_good", "skipped", "shared", "incomplete", "capped", "annotators")
+BESIDE = ("ties", "none_good", "skipped", "shared", "incomplete", "repeated", "capped", "annotators")
 
 
 class Line(Record, frozen=True, kw_only=True):

@@ -10,18 +10,15 @@ from pathlib import Path
 
 import httpx
 import pytest
-from picktune import pages
-from picktune.api import ENDPOINTS
+from picktune.app import create_app
 from picktune.engines import Generation
 from picktune.errors import PicktuneError
 from picktune.log import SQLiteLog
 from picktune.records import Conversation, Message, Sampling
 from picktune.service import Service
 from picktune.settings import Settings
-from picktune.wire import on_error
 from picktune_adapters.registry import Registry
 from starlette.applications import Starlette
-from starlette.routing import Mount
 
 
 @pytest.fixture
@@ -46,6 +43,9 @@ class ScriptedEngine:
     ) -> list[Generation]:
         if self.error is not None:
             raise self.error
+        if sampling.temperature == 0:  # greedy: always the same, as the check of a new adapter asks
+            same = f"{model or 'The base'} says this."
+            return [Generation(text=same, tokens=5, latency=0.1, finish_reason="stop") for _ in range(n)]
         texts = [self.texts[(self._said + i) % len(self.texts)] for i in range(n)]
         self._said += n
         return [Generation(text=text, tokens=5, latency=0.1, finish_reason="stop") for text in texts]
@@ -142,16 +142,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
         rng=random.Random(1),
         now=clock,
     )
-    app = Starlette(
-        routes=[
-            Mount(
-                settings.prefix,
-                routes=[*(one.route(service) for one in ENDPOINTS), *pages.routes(service)],
-            )
-        ],
-        exception_handlers={PicktuneError: on_error},
-    )
-    app.state.auth = service.auth
+    app = create_app(service=service)
     await service.until_ready(10)
     site = Site(app, service, engine, clock)
     yield site

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from html import escape, unescape
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -102,6 +103,43 @@ async def test_what_is_not_there_is_a_page_too(site: Any, path: str) -> None:
 
 
 @pytest.mark.anyio
+async def test_a_mistyped_address_is_a_page_for_people_and_an_error_for_programs(site: Any) -> None:
+    await site.sign_in()
+    for path in ("/workbnch", "/static/none.js"):
+        page = await site.get(path, headers={"accept": "text/html,*/*"})
+        assert page.status_code == 404
+        assert "There is nothing here" in page.text
+        assert 'aria-label="Main"' in page.text  # with the way back
+    assert (await site.get("/workbnch")).json()["error"]["code"] == "not_found"
+
+
+@pytest.mark.anyio
+async def test_a_page_that_fails_says_so_calmly_and_the_log_says_why(
+    site: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("the disk is a secret")
+
+    await site.sign_in()
+    monkeypatch.setattr("picktune.pages.desk.read_queue", fail)
+    answer = await site.get("/workbench")
+    assert answer.status_code == 500
+    assert "Something went wrong" in answer.text
+    assert "secret" not in answer.text
+    assert "the disk is a secret" in caplog.text
+
+
+@pytest.mark.anyio
+async def test_a_log_that_is_away_is_said_on_the_page(site: Any) -> None:
+    await site.sign_in()
+    site.service.log.reader.close()
+    for path in ("/workbench", "/support"):
+        answer = await site.get(path)
+        assert answer.status_code == 503
+        assert "is closed; open it again" in answer.text
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize("text", HOSTILE)
 async def test_what_customers_write_is_shown_as_text(site: Any, text: str) -> None:
     await site.sign_in()
@@ -189,3 +227,12 @@ def test_an_endless_word_gets_breaks_and_others_get_none() -> None:
 
 def test_a_locale_becomes_a_language_tag() -> None:
     assert [html_lang(one) for one in ("en", "zh", "zh_CN", "pt_BR")] == ["en", "zh-Hans", "zh-Hans", "pt-BR"]
+
+
+def test_the_documentation_names_every_key_of_the_help() -> None:
+    root = Path(__file__).parents[3]
+    page = (root / "docs" / "workbench.md").read_text("utf-8")
+    template = (root / "plugin" / "picktune" / "pages" / "templates" / "keys.html").read_text("utf-8")
+    caps = {cap for row in re.findall(r"\(\(('[^)]*)\)", template) for cap in re.findall(r"'([^']+)'", row)}
+    assert len(caps - {"–"}) >= 18
+    assert [cap for cap in caps if f"`{cap}`" not in page and cap != "–"] == []
