@@ -26,5 +26,5 @@ def interactive_curves(run: TrainingRun) -> Markup:
                     mode="lines+markers",
                 )
             )
-    html = figure.to_html(full_html=False, include_plotlyjs=True)
+    html = figure.to_html(full_html=False, include_plotlyjs=True, config={"displayModeBar": False})
     return Markup(html)  # noqa: S704 - made of numbers and of our own words

@@ -47,7 +47,10 @@ WORDS: dict[str, tuple[str, str]] = {
         "相对随机的增益：每组 {gain} nat；95% 置信下限为 {low}。",
     ),
     "curves": ("Training", "训练过程"),
-    "loss_curve": ("Loss, nats a choice set", "损失（每组选择，nat）"),
+    "loss_curve": (
+        "Loss, nats a choice set, with the λ term of the picked reply's own likelihood",
+        "损失（每组选择，nat；含被选回复自身似然的 λ 项）",
+    ),
     "accuracy_curve": ("Share of sets whose picked reply scores highest", "被选回复得分最高的比例"),
     "optimiser_steps": ("optimiser steps", "优化步数"),
     "train": ("train", "训练"),
