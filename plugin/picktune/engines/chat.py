@@ -65,6 +65,11 @@ def fit_chat(tokenizer: Any, messages: Sequence[Message], limit: int) -> tuple[l
     return ids[-limit:], True
 
 
+def well_formed(text: str) -> str:
+    """The text with a question mark for each lone surrogate, which no encoding can express."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def control_tokens(tokenizer: Any) -> re.Pattern[str] | None:
     """A pattern for every string that the tokenizer turns into a control token, the longest first."""
     added = {str(token) for token in tokenizer.get_added_vocab()} | set(tokenizer.all_special_tokens)
@@ -74,7 +79,7 @@ def control_tokens(tokenizer: Any) -> re.Pattern[str] | None:
 
 
 def _defused(message: Message, control: re.Pattern[str] | None) -> dict[str, str]:
-    content = message.content.replace(_CUT, "")
+    content = well_formed(message.content).replace(_CUT, "")
     if control is not None:
         content = control.sub(lambda found: f"{found[0][0]}{_CUT}{found[0][1:]}", content)
     return {"role": message.role, "content": content}

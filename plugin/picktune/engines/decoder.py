@@ -67,8 +67,9 @@ class Decoder:
             )
         except Exception as error:
             # Whatever is wrong with other people's files, in whichever library it surfaces.
+            reason = " ".join(str(error).split())
             raise EngineDown(
-                f"the model {model!r} cannot be loaded ({error}); name a folder with a model and its "
+                f"the model {model!r} cannot be loaded ({reason}); name a folder with a model and its "
                 "tokenizer, or an id on Hugging Face that is in its cache"
             ) from error
         if self.tokenizer.chat_template is None:

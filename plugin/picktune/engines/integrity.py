@@ -13,11 +13,13 @@ from picktune.engines.base import Engine
 from picktune.errors import EngineBusy, EngineError
 from picktune.records import Message, Sampling
 
-# Open questions, so that a tuned model answers them otherwise than its base.
+# Open questions, which a tuned model answers otherwise than its base, and one to which every model has a firm
+# answer that rounding does not change.
 _PROMPTS = (
     "My parcel has not arrived and the tracking page has not changed for a week. What now?",
     "I was charged twice for the same order. Please explain how I get my money back.",
     "我昨天买的鞋子尺码不对，想换一双，应该怎么办？",
+    "Say the days of the week.",
 )
 _GREEDY = Sampling(temperature=0.0, top_p=1.0, max_tokens=24)
 _PATIENCE = 5

@@ -18,12 +18,14 @@ from picktune_adapters.names import check_name, is_name
 
 from picktune.engines.answers import Completion, Model, Models, checked, decode, reason
 from picktune.engines.base import Generation
+from picktune.engines.chat import well_formed
 from picktune.errors import AdapterCorrupt, AdapterNotFound, EngineBusy, EngineDown, EngineError
 from picktune.records import Message, Sampling
 
 # Seconds: a server that is there accepts at once, but may think for minutes.
 TIMEOUT = httpx.Timeout(connect=5.0, read=180.0, write=30.0, pool=30.0)
-_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=50)
+# vLLM closes a connection that has idled for five seconds; one must not be in use again at that moment.
+_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=50, keepalive_expiry=2.0)
 _ALREADY = "already"
 _TOO_LONG = re.compile(r"context length|max_model_len|too long|longer than", re.IGNORECASE)
 # Control tokens as the common chat templates write them.
@@ -167,6 +169,9 @@ class VLLMEngine:
         if self._own:
             await self._client.aclose()
 
+    async def _send(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
+        return await self._client.request(method, self.url + path, json=body, headers=self._headers)
+
     def _started(self) -> Model:
         if self._base is None:
             raise EngineDown(f"vLLM at {self.url} was not reached yet; start the engine first")
@@ -188,9 +193,12 @@ class VLLMEngine:
         return await self._request("POST", path, body)
 
     async def _request(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
-        url = self.url + path
         try:
-            return await self._client.request(method, url, json=body, headers=self._headers)
+            try:
+                return await self._send(method, path, body)
+            except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError, httpx.ConnectTimeout):
+                # A kept connection that the server had given up; the same again changes nothing there.
+                return await self._send(method, path, body)
         except httpx.PoolTimeout as error:
             raise EngineBusy(
                 f"all connections to vLLM at {self.url} are in use; try again", retry_after=5.0
@@ -226,7 +234,8 @@ def _defused(message: Message) -> Message:
 
     The server tokenises the rendered prompt, so a control token that somebody types would become one.
     """
-    return structs.replace(message, content=_CONTROL.sub(lambda found: f"{found[0]}\u200b", message.content))
+    content = _CONTROL.sub(lambda found: f"{found[0]}\u200b", well_formed(message.content))
+    return structs.replace(message, content=content)
 
 
 def _shorter(messages: list[Message]) -> list[Message]:

@@ -20,9 +20,8 @@ class Case(NamedTuple):
     folders: dict[str, Path]
 
 
-# Rows of one batch share their arithmetic, and in bfloat16 a neighbour can tip a near tie between two tokens:
-# the embedded engine is held to exact equality in float32. vLLM runs in bfloat16, as it is served; no two
-# tokens all but tie in what the contract asks it.
+# Rows of one batch share their arithmetic, and in bfloat16 a neighbour can tip a near tie between two tokens,
+# so both engines are held to exact equality in float32.
 @pytest.fixture(
     scope="module",
     params=[
