@@ -122,7 +122,9 @@ class Api:
         self.service = service
         self.prefix = service.settings.prefix
         self.client = httpx.AsyncClient(
-            transport=httpx.ASGITransport(mounted(service), raise_app_exceptions=False),
+            transport=httpx.ASGITransport(
+                mounted(service), raise_app_exceptions=False, root_path=self.prefix
+            ),
             base_url="http://api.test",
         )
         self.key = self.new_key("all", "slate", "pick", "read")
