@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -102,22 +102,14 @@ def support_rate(
     decision on it; each annotator counts with the first ``annotator_cap``. Raises ``InvalidInput``.
     """
     _check(alpha, annotator_cap)
-    mine = [one for one in decisions if _is_of(one, model)]
-    mine.sort(key=lambda one: (one.decided_at, one.slate_id, one.annotator))
+    mine = _of(decisions, model)
     bins: Counter[Bin] = Counter()
     whole, tags = _Tally(), defaultdict[str, _Tally](_Tally)
     annotators, positions = defaultdict[str, _Tally](_Tally), defaultdict[str, _Tally](_Tally)
-    slates: set[str] = set()
-    for one in mine:
-        into = _bin(one)
-        if into == "counted" and one.slate_id in slates:
-            into = "repeated"
-        elif into == "counted" and annotators[one.annotator].n >= annotator_cap:
-            into = "capped"
+    for one, into in _binned(mine, annotator_cap):
         bins[into] += 1
         if into != "counted":
             continue
-        slates.add(one.slate_id)
         places = [] if one.position is None else [positions[str(one.position + 1)]]
         for tally in (whole, annotators[one.annotator], *(tags[tag] for tag in set(one.tags)), *places):
             tally.add(won=one.tuned in one.picked)
@@ -148,6 +140,17 @@ def support_rate(
         by_position=_shares(positions, alpha),
         position_bias=position_bias(mine),
     )
+
+
+def counted(
+    decisions: Iterable[Decision], *, model: str | None = None, annotator_cap: int = 200
+) -> list[Decision]:
+    """The decisions that ``support_rate`` counts, in the order in which they count.
+
+    Whether one counts depends on those before it only, so that a beginning of the list is what counted then.
+    """
+    binned = _binned(_of(decisions, model), annotator_cap)
+    return [one for one, into in binned if into == "counted"]
 
 
 def compare(decisions: Iterable[Decision], *, alpha: float = 0.05, annotator_cap: int = 200) -> list[Support]:
@@ -267,6 +270,25 @@ class _Tally:
 
 def _is_of(one: Decision, model: str | None) -> bool:
     return one.tuned == "base-b" if model is None else one.model == model
+
+
+def _of(decisions: Iterable[Decision], model: str | None) -> list[Decision]:
+    mine = [one for one in decisions if _is_of(one, model)]
+    return sorted(mine, key=lambda one: (one.decided_at, one.slate_id, one.annotator))
+
+
+def _binned(mine: Iterable[Decision], annotator_cap: int) -> Iterator[tuple[Decision, Bin]]:
+    slates, annotators = set[str](), Counter[str]()
+    for one in mine:
+        into = _bin(one)
+        if into == "counted" and one.slate_id in slates:
+            into = "repeated"
+        elif into == "counted" and annotators[one.annotator] >= annotator_cap:
+            into = "capped"
+        if into == "counted":
+            slates.add(one.slate_id)
+            annotators[one.annotator] += 1
+        yield one, into
 
 
 def _bin(one: Decision) -> Bin:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import datetime
-
-from msgspec import structs
+from itertools import accumulate
 
 from picktune.records import Decision, Record
-from picktune.support import Support, support_rate
+from picktune.support import Support, counted, interval
 
 POINTS = 40
 
@@ -40,52 +39,32 @@ def bar(support: Support) -> Bar | None:
 
 
 def curve(
-    decisions: Sequence[Decision], *, model: str | None, alpha: float, annotator_cap: int
+    decisions: Iterable[Decision], *, model: str | None, alpha: float, annotator_cap: int
 ) -> Curve | None:
-    """How the rate and its interval moved, decision by decision, at no more than ``POINTS`` places.
+    """How the rate and its interval moved, choice by choice, looked at no more than ``POINTS`` times.
 
-    Each point is the support rate of the decisions until then, so that the last one is what the page says
-    beside it. ``None`` before the second counted choice.
+    The last point is what ``support_rate`` says of the same decisions. ``None`` before the second choice.
     """
-    mine = sorted(
-        (one for one in decisions if (one.model == model if model else one.tuned == "base-b")),
-        key=lambda one: one.decided_at,
-    )
-    # Breakdowns would cost an interval for each tag at each point, and nobody sees them here.
-    plain = [_without_tags(one) for one in mine]
-    points = [
-        (support_rate(plain[:end], model=model, alpha=alpha, annotator_cap=annotator_cap), end)
-        for end in _ends(len(plain))
-    ]
-    counted = [(one, end) for one, end in points if one.rate is not None]
-    if not counted or counted[-1][0].n < 2:
+    choices = counted(decisions, model=model, annotator_cap=annotator_cap)
+    if len(choices) < 2:
         return None
-    if len(counted) == 1:
-        counted = [*counted, *counted]
-    first, last = counted[0][1], counted[-1][1]
-    across = [
-        100 * (end - first) / (last - first) if last > first else 100 * place
-        for place, (_, end) in enumerate(counted)
-    ]
-    rates = [
-        f"{x:.2f} {100 - 100 * (one.rate or 0):.2f}" for x, (one, _) in zip(across, counted, strict=True)
-    ]
-    lows = [f"{x:.2f} {100 - 100 * one.low:.2f}" for x, (one, _) in zip(across, counted, strict=True)]
-    highs = [f"{x:.2f} {100 - 100 * one.high:.2f}" for x, (one, _) in zip(across, counted, strict=True)]
+    wins = list(accumulate(one.tuned in one.picked for one in choices))
+    line, lows, highs = list[str](), list[str](), list[str]()
+    for n in _looks(len(choices)):
+        across = 100 * (n - 1) / (len(choices) - 1)
+        low, high = interval(wins[n - 1], n, alpha)
+        for into, share in ((line, wins[n - 1] / n), (lows, low), (highs, high)):
+            into.append(f"{across:.2f} {100 - 100 * share:.2f}")
     return Curve(
-        line="M" + " L".join(rates),
+        line="M" + " L".join(line),
         band="M" + " L".join([*highs, *reversed(lows)]) + " Z",
-        first=mine[first - 1].decided_at,
-        last=mine[last - 1].decided_at,
+        first=choices[0].decided_at,
+        last=choices[-1].decided_at,
     )
 
 
-def _ends(count: int) -> list[int]:
-    """Where to look: every decision while there are few, then evenly spread, always with the last."""
+def _looks(count: int) -> list[int]:
+    """After how many choices to look: every one while there are few, then evenly spread, always the last."""
     if count <= POINTS:
         return list(range(1, count + 1))
-    return sorted({round(count * place / POINTS) for place in range(1, POINTS + 1)})
-
-
-def _without_tags(one: Decision) -> Decision:
-    return structs.replace(one, tags=(), position=None)
+    return sorted({1, *(round(count * place / (POINTS - 1)) for place in range(1, POINTS))})
