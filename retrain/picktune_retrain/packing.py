@@ -130,6 +130,6 @@ def end_of_turn(tokenizer: Any) -> int:
     turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": mark}]
     text: str = tokenizer.apply_chat_template(turns, tokenize=False)
     after = tokenizer(text.partition(mark)[2], add_special_tokens=False)["input_ids"]
-    specials = set(tokenizer.all_special_ids)
+    specials = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
     end: int = next((token for token in after if token in specials), tokenizer.eos_token_id)
     return end

@@ -1,0 +1,83 @@
+"""Packed attention is plain attention under the mask that keeps replies apart, forwards and backwards."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from picktune_retrain.attention import Layout, Unpackable, _attend_on_gpu, packed_attention
+from torch import Tensor, nn
+
+layouts = st.builds(
+    Layout,
+    prompt=st.integers(1, 300),
+    replies=st.lists(st.integers(0, 20), min_size=1, max_size=4).map(tuple),
+)
+
+
+def mask_of(layout: Layout) -> Tensor:
+    """What the architecture says, token by token: the prompt, and the token's own reply so far."""
+    owners = [-1] * layout.prompt + [j for j, length in enumerate(layout.replies) for _ in range(length)]
+    rows = [
+        [k <= q and owner in (-1, owners[q]) for k, owner in enumerate(owners)] for q in range(len(owners))
+    ]
+    return torch.tensor(rows)
+
+
+def plain(query: Tensor, key: Tensor, value: Tensor, layout: Layout) -> Tensor:
+    repeat = query.shape[1] // key.shape[1]
+    key, value = key.repeat_interleave(repeat, 1), value.repeat_interleave(repeat, 1)
+    scores = query @ key.transpose(2, 3) / math.sqrt(query.shape[-1])
+    weights = scores.masked_fill(~mask_of(layout), -math.inf).softmax(-1)
+    return (weights @ value).transpose(1, 2)
+
+
+def packed(query: Tensor, key: Tensor, value: Tensor, layout: Layout) -> Tensor:
+    return packed_attention(nn.Identity(), query, key, value, None, layout=layout)[0]
+
+
+def on_gpu(query: Tensor, key: Tensor, value: Tensor, layout: Layout) -> Tensor:
+    return _attend_on_gpu(query[0], key[0], value[0], layout, query.shape[-1] ** -0.5)[None]
+
+
+@pytest.mark.parametrize("attend", [packed, on_gpu])
+@given(layout=layouts, seed=st.integers(0, 10_000))
+@settings(max_examples=25, deadline=None)
+def test_values_and_gradients_are_those_of_masked_attention(attend, layout: Layout, seed: int) -> None:
+    length = layout.prompt + sum(layout.replies)
+    generator = torch.Generator().manual_seed(seed)
+    inputs = [torch.randn(1, heads, length, 8, generator=generator) for heads in (4, 2, 2)]
+    upstream = torch.randn(1, length, 4, 8, generator=generator)
+    results = []
+    for function in (attend, plain):
+        leaves = [x.clone().requires_grad_() for x in inputs]
+        output = function(*leaves, layout)
+        output.backward(upstream)
+        results.append((output.detach(), *(leaf.grad for leaf in leaves)))
+    for ours, expected in zip(*results, strict=True):
+        torch.testing.assert_close(ours, expected, atol=2e-5, rtol=1e-4)
+
+
+def test_what_one_reply_says_does_not_reach_another() -> None:
+    layout = Layout(prompt=10, replies=(5, 7, 3))
+    torch.manual_seed(1)
+    query, key, value = (torch.randn(1, 4, 25, 8) for _ in range(3))
+    before = packed(query, key, value, layout)
+    key[:, :, 15:22] += 3.0
+    value[:, :, 15:22] -= 2.0
+    after = packed(query, key, value, layout)
+    changed = (before != after).any(-1).any(-1)[0].nonzero().flatten().tolist()
+    assert changed == list(range(15, 22))
+
+
+@pytest.mark.parametrize(
+    "odd", [{"sliding_window": 12}, {"softcap": 30.0}, {"dropout": 0.1}, {"layout": None}]
+)
+def test_what_it_cannot_express_is_refused(odd: dict[str, object]) -> None:
+    layout = Layout(prompt=10, replies=(5, 7))
+    query = torch.randn(1, 2, 22, 8)
+    with pytest.raises(Unpackable):
+        packed_attention(nn.Identity(), query, query, query, None, **{"layout": layout} | odd)
