@@ -39,7 +39,7 @@ def mounted(service: Service) -> Starlette:
         routes=[
             *(endpoint.route(service) for endpoint in ENDPOINTS),
             *health_routes(service),
-            Route("/openapi.json", _OpenAPI(settings.prefix), name="openapi"),
+            _openapi_route(settings.prefix),
             *pages.routes(service),
         ],
         middleware=middleware,
@@ -63,19 +63,19 @@ def health_routes(service: Service) -> list[Route]:
     return [Route("/healthz", healthz, name="healthz"), Route("/readyz", readyz, name="readyz")]
 
 
-class _OpenAPI:
-    """Makes the document at the first request: it needs types that a server should not wait for."""
+def _openapi_route(prefix: str) -> Route:
+    content: bytes | None = None
 
-    def __init__(self, prefix: str) -> None:
-        self._prefix = prefix
-        self._content: bytes | None = None
-
-    async def __call__(self, request: Request) -> Response:
-        if self._content is None:
+    async def openapi(request: Request) -> Response:
+        nonlocal content
+        if content is None:
+            # Not before somebody asks: it needs types that a server should not wait for.
             from picktune.openapi import document
 
-            self._content = msgspec.json.encode(document(self._prefix))
-        return Response(self._content, media_type="application/json")
+            content = msgspec.json.encode(document(prefix))
+        return Response(content, media_type="application/json")
+
+    return Route("/openapi.json", openapi, name="openapi")
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
