@@ -15,7 +15,7 @@ from picktune_retrain.basemodel import base_model
 from picktune_retrain.evaluate import Judgement
 from picktune_retrain.gate import admit
 from picktune_retrain.plan import Plan, Quiet, Summary, Watch
-from picktune_retrain.preflight import check_base, check_extra, interrupted, nothing_to_do
+from picktune_retrain.preflight import check_base, check_extra, check_log, interrupted, nothing_to_do
 from picktune_retrain.records import Decision, TrainingRun
 from picktune_retrain.report import Account
 from picktune_retrain.stages import Stages
@@ -39,6 +39,7 @@ def nightly(
     stages = Stages(settings, plan, watch, should_stop, now)
     if plan.dry_run:
         return rehearse(stages)
+    check_log(settings)
     with nights.exclusive(home, now()), nights.disk_has_room(home):
         base = base_model(settings.model)
         check_base(stages.registry, home, base, plan)

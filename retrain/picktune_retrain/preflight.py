@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from picktune.errors import MissingExtra
+from picktune.log import SQLiteLogReader
 from picktune.settings import Settings
 from picktune_adapters import disk
 from picktune_adapters.registry import Registry
@@ -25,6 +26,11 @@ def check_extra() -> None:
     for package in ("torch", "transformers", "peft"):
         if importlib.util.find_spec(package) is None:
             raise MissingExtra("training", "retrain")
+
+
+def check_log(settings: Settings) -> None:
+    """Raise ``LogUnavailable`` unless there is a log, before anything is written into a mistyped home."""
+    SQLiteLogReader(settings.log_path).close()
 
 
 def check_base(registry: Registry, home: Path, base: BaseModel, plan: Plan) -> None:

@@ -112,8 +112,10 @@ def test_a_configuration_file_and_the_environment_say_the_same(
         (("--frobnicate",), "No such option"),
     ],
 )
-def test_what_cannot_be_used_is_said(arguments: tuple[object, ...], words: str, tmp_path: Path) -> None:
-    result = invoke("--home", tmp_path / "home", *arguments)
+def test_what_cannot_be_used_is_said(
+    arguments: tuple[object, ...], words: str, tmp_path: Path, fill_log: Callable[..., Path]
+) -> None:
+    result = invoke("--home", fill_log(tmp_path / "home", 1), *arguments)
     assert result.exit_code in (1, 2)
     assert words in result.stderr
     assert "Traceback" not in result.output

@@ -460,14 +460,18 @@ def test_what_an_interrupted_night_left_is_verified(
         run(home, tiny_model)
 
 
-def test_a_missing_log_and_a_missing_model_say_what_to_do(tiny_model: Path, tmp_path: Path) -> None:
+def test_a_missing_log_and_a_missing_model_say_what_to_do(
+    tiny_model: Path, tmp_path: Path, fill_log: Callable[..., Path]
+) -> None:
     with pytest.raises(LogUnavailable):
         run(tmp_path / "nowhere", tiny_model)
+    assert not (tmp_path / "nowhere").exists()
+    home = fill_log(tmp_path / "home", 1)
     with pytest.raises(EngineDown, match="--model"):
-        run(tmp_path / "nowhere", Path("no-such/model"))
+        run(home, Path("no-such/model"))
     (tmp_path / "empty").mkdir()
     with pytest.raises(EngineDown, match=r"no \*\.safetensors"):
-        run(tmp_path / "nowhere", tmp_path / "empty")
+        run(home, tmp_path / "empty")
 
 
 def test_the_manifest_is_readable_by_programs(trained: Path) -> None:
