@@ -7,7 +7,7 @@ import msgspec
 from picktune_adapters import AdapterVersion, AliasChange, Aliases
 from picktune_adapters.registry import Registry
 
-from picktune.commands.options import JSON, REASON, by_option, configured
+from picktune.commands.options import JSON, REASON, by_option, configured, console
 from picktune.records import utc_now
 from picktune.settings import Settings
 
@@ -65,7 +65,6 @@ def _say(change: AliasChange) -> None:
 
 
 def _print(versions: list[AdapterVersion], aliases: Aliases) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("Name", "Speaks as", "Picks", "Accuracy", "Rank", "Base", "Dataset", "Created")
@@ -85,4 +84,4 @@ def _print(versions: list[AdapterVersion], aliases: Aliases) -> None:
             f"{version.created_at:%Y-%m-%d %H:%M}",
             style="bold" if alias else None,
         )
-    Console().print(table)
+    console().print(table)

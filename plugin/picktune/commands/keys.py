@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 import msgspec
 
-from picktune.commands.options import JSON, configured
+from picktune.commands.options import JSON, configured, console
 from picktune.keys import SCOPES, ApiKey, KeyRing, Scope
 from picktune.records import utc_now
 from picktune.settings import Settings
@@ -47,7 +47,6 @@ def list_(settings: Settings, as_json: bool) -> None:
     if not found:
         click.echo("No keys yet; make one with: picktune keys create NAME")
         return
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("Name", "Scopes", "Created", "Revoked")
@@ -60,7 +59,7 @@ def list_(settings: Settings, as_json: bool) -> None:
             revoked,
             style="dim" if revoked else None,
         )
-    Console().print(table)
+    console().print(table)
 
 
 @keys.command("revoke")

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import functools
 import getpass
+import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from picktune.settings import load_settings
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,6 +41,13 @@ def configured(command: Callable[..., None]) -> Callable[..., None]:
         command(load_settings(config, home=home), **arguments)
 
     return run
+
+
+def console() -> Console:
+    """Where tables are printed; away from a terminal nobody is there to fit them to."""
+    from rich.console import Console
+
+    return Console() if sys.stdout.isatty() or "COLUMNS" in os.environ else Console(width=140)
 
 
 def by_option(command: F) -> F:

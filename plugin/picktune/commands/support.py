@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, get_args
 import click
 import msgspec
 
-from picktune.commands.options import JSON, configured
+from picktune.commands.options import JSON, configured, console
 from picktune.records import AnnotatorRole
 from picktune.settings import Settings
 
@@ -85,10 +85,9 @@ def drawing(rate: float | None, low: float, high: float, width: int = WIDTH) -> 
 
 
 def _print(found: Sequence[Support], by: str | None) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console()
+    out = console()
     table = Table("Adapter", "Rate", "Interval", "0 %" + " " * 16 + "50 %" + " " * 13 + "100 %", "Verdict")
     table.add_column("Picks", justify="right")
     table.add_column("Beside them")
@@ -102,12 +101,12 @@ def _print(found: Sequence[Support], by: str | None) -> None:
             f"{one.wins} of {one.n}",
             _beside(one),
         )
-    console.print(table)
+    out.print(table)
     if by:
         for one in found:
             shares: Sequence[Share] = getattr(one, f"by_{by}")
             if shares:
-                console.print(_breakdown(one, by, shares))
+                out.print(_breakdown(one, by, shares))
 
 
 def _breakdown(one: Support, by: str, shares: Sequence[Share]) -> object:
