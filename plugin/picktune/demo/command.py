@@ -83,7 +83,6 @@ def demo(
     from picktune.demo.person import person
     from picktune.demo.plan import Plan
     from picktune.demo.processes import free_port
-    from picktune.errors import PicktuneError
 
     # Away from a terminal nobody is there to fit the table to.
     console = Console() if sys.stdout.isatty() else Console(width=110)
@@ -105,9 +104,6 @@ def demo(
             click.echo(msgspec.json.encode(outcome))
         else:
             _run(person(plan, console, open_browser=not no_open))
-    except PicktuneError as error:
-        click.echo(f"failed: {error.message}", err=True)
-        sys.exit(getattr(error, "exit_code", 1))
     except (KeyboardInterrupt, asyncio.CancelledError):
         click.echo(f"stopped; everything is in {plan.home}", err=True)
         sys.exit(INTERRUPTED if auto else 0)

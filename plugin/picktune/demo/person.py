@@ -7,11 +7,11 @@ import webbrowser
 
 from rich.console import Console
 
-from picktune.auth import Auth
+from picktune.commands.link import sign_in_link
 from picktune.demo.plan import Plan, write_config
 from picktune.demo.server import running
 from picktune.records import utc_now
-from picktune.settings import Settings
+from picktune.settings import load_settings
 from picktune.tickets import sample_conversations
 
 AGENT = "demo agent"
@@ -24,8 +24,9 @@ async def person(plan: Plan, console: Console, *, open_browser: bool) -> None:
         with console.status("Starting the server and its model …"):
             await server.until_ready()
         await server.add(sample_conversations(now=utc_now()))
-        auth = Auth(plan.home, prefix=Settings().prefix)
-        link = auth.enter_link(f"http://127.0.0.1:{plan.port}", AGENT)
+        link = sign_in_link(
+            load_settings(plan.config, {}), f"http://127.0.0.1:{plan.port}", AGENT, "agent", admin=True
+        )
         console.print("[bold]The workbench is at[/bold]")
         console.print(link, soft_wrap=True, markup=False, highlight=False)
         console.print(

@@ -93,8 +93,9 @@ async def _start(arguments: Sequence[str], config: Path, output: int) -> Process
     # Ctrl-C reaches this process only, which then stops its children in order.
     return await asyncio.create_subprocess_exec(
         sys.executable,
-        "-c",
-        "import sys; from picktune.cli import main; sys.exit(main())",
+        "-m",
+        "picktune.demo.child",
+        str(os.getpid()),
         *arguments,
         stdin=DEVNULL,
         stdout=output,

@@ -76,7 +76,7 @@ class Server:
                 while True:
                     self.check_alive()
                     try:
-                        response = await self.client.get(f"{self._plan.url}/readyz")
+                        response = await self.client.get(f"{self._plan.url}/readyz", timeout=10.0)
                         now = msgspec.json.decode(response.content, type=Readiness)
                     except (httpx.TransportError, msgspec.DecodeError) as error:
                         said = str(error) or type(error).__name__
