@@ -19,8 +19,10 @@ from picktune.slate import policy_named
 
 CONFIG_FILE = "picktune.toml"
 PREFIX = "PICKTUNE_"
-# Variables that other rooms read; they are no settings.
-RESERVED = frozenset({"PICKTUNE_CONFIG", "PICKTUNE_CACHE"})
+# Variables that other rooms and the scripts read; they are no settings.
+RESERVED = frozenset(
+    f"{PREFIX}{name}" for name in ("CONFIG", "CACHE", "PYTHON", "TORCH", "VLLM", "SHARED_DATA")
+)
 
 
 class Settings(Record, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,16 @@ def test_later_sources_win_and_tables_are_merged(config: Path) -> None:
 def test_the_environment_names_the_file(config: Path) -> None:
     config.write_text("reveal = true\n", "utf-8")
     assert load_settings(environ={"PICKTUNE_CONFIG": str(config), "PICKTUNE_CACHE": "/elsewhere"}).reveal
+
+
+def test_what_the_scripts_read_is_no_setting() -> None:
+    read = {
+        name
+        for script in (Path(__file__).parents[2] / "scripts").iterdir()
+        for name in re.findall(r"\$\{?(PICKTUNE_[A-Z_]+)", script.read_text("utf-8"))
+    }
+    assert read
+    assert load_settings(environ=dict.fromkeys(sorted(read), "x")) == Settings()
 
 
 def test_lists_are_separated_by_commas_and_empty_is_none() -> None:
