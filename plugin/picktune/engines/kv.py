@@ -12,6 +12,9 @@ from transformers.cache_utils import DynamicLayer
 
 _ROOM = 64
 
+# One row's keys and values, each of shape (heads, tokens, size), of every layer.
+Entry = list[tuple[Tensor, Tensor]]
+
 
 class RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     """One layer's keys and values, (rows, heads, tokens, size), with spare room for further tokens.
@@ -30,21 +33,17 @@ class RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]
         self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
         """Append keys and values and return all of them."""
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
         past = self.get_seq_length()
         length = past + key_states.shape[2]
         if self._buffers is None or length > self._buffers[0].shape[2]:
-            grown = tuple(
-                _empty(states, states.shape[0], length + _ROOM) for states in (key_states, value_states)
-            )
-            if past:
-                grown[0][:, :, :past] = self.keys
-                grown[1][:, :, :past] = self.values
-            self._buffers = (grown[0], grown[1])
-        for buffer, states in zip(self._buffers, (key_states, value_states), strict=True):
+            old = (self.keys, self.values)
+            self._make_room((key_states, value_states), key_states.shape[0], length)
+            for buffer, states in zip(self._buffers or (), old, strict=True):
+                if past:
+                    buffer[:, :, :past] = states
+        for buffer, states in zip(self._buffers or (), (key_states, value_states), strict=True):
             buffer[:, :, past:length] = states
-        self.keys, self.values = (buffer[:, :, :length] for buffer in self._buffers)
+        self._show(length)
         return self.keys, self.values
 
     def gather(self, sources: Sequence[tuple[RoomyLayer, Tensor, Tensor]], rows: int, length: int) -> None:
@@ -52,20 +51,43 @@ class RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]
 
         What they hold is aligned to the right end, at ``length`` tokens.
         """
-        first = sources[0][0]
-        buffers = []
-        for part in ("keys", "values"):
-            buffer = _empty(getattr(first, part), rows, length + _ROOM)
+        self._make_room((sources[0][0].keys, sources[0][0].values), rows, length)
+        for buffer, part in zip(self._buffers or (), ("keys", "values"), strict=True):
             # What is masked still enters the sums, times zero: it must be finite.
             buffer[:, :, :length] = 0
             for layer, take, put in sources:
                 states = getattr(layer, part)
                 kept = min(length, states.shape[2])
                 buffer[put, :, length - kept : length] = states[take, :, states.shape[2] - kept :]
-            buffers.append(buffer)
-        self.lazy_initialization(first.keys, first.values)
-        self._buffers = (buffers[0], buffers[1])
-        self.keys, self.values = (buffer[:, :, :length] for buffer in buffers)
+        self._show(length)
+
+    def begin(self, known: Sequence[tuple[int, tuple[Tensor, Tensor] | None]]) -> None:
+        """Fill this new layer with known beginnings: of each row, how many tokens, and where they are."""
+        length = max(count for count, _ in known)
+        keys, values = next(pair for _, pair in known if pair is not None)
+        self._make_room((keys[None], values[None]), len(known), length)
+        for part, buffer in enumerate(self._buffers or ()):
+            buffer[:, :, :length] = 0
+            for row, (count, pair) in enumerate(known):
+                if pair is not None and count:
+                    buffer[row, :, length - count : length] = pair[part][:, :count]
+        self._show(length)
+
+    def _make_room(self, like: tuple[Tensor, Tensor], rows: int, length: int) -> None:
+        if not self.is_initialized:
+            self.lazy_initialization(*like)
+        keys, values = (
+            torch.empty(
+                (rows, states.shape[1], length + _ROOM, states.shape[3]),
+                dtype=states.dtype,
+                device=states.device,
+            )
+            for states in like
+        )
+        self._buffers = (keys, values)
+
+    def _show(self, length: int) -> None:
+        self.keys, self.values = (buffer[:, :, :length] for buffer in self._buffers or ())
 
 
 def new_cache(config: Any) -> DynamicCache:
@@ -81,6 +103,12 @@ def is_elastic(cache: DynamicCache) -> bool:
     return bool(cache.layers) and all(isinstance(layer, RoomyLayer) for layer in cache.layers)
 
 
+def begin(cache: Any, known: Sequence[tuple[int, Entry | None]]) -> None:
+    """Fill an empty elastic cache with known beginnings: of each row, how many tokens, and where they are."""
+    for i, layer in enumerate(cache.layers):
+        layer.begin([(count, entry[i] if entry else None) for count, entry in known])
+
+
 def gather(sources: Sequence[tuple[DynamicCache, Tensor, Tensor]], rows: int, length: int) -> DynamicCache:
     """One cache of ``rows`` rows and ``length`` tokens out of elastic ones: (cache, rows taken, places)."""
     merged: Any = DynamicCache()
@@ -90,7 +118,3 @@ def gather(sources: Sequence[tuple[DynamicCache, Tensor, Tensor]], rows: int, le
         layer.gather(parts, rows, length)
     whole: DynamicCache = merged
     return whole
-
-
-def _empty(like: Tensor, rows: int, length: int) -> Tensor:
-    return torch.empty((rows, like.shape[1], length, like.shape[3]), dtype=like.dtype, device=like.device)

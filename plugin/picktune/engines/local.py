@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from picktune.engines.base import Generation
+from picktune.engines.rows import Row
 from picktune.engines.sampler import row_seed
 from picktune.errors import AdapterNotFound, EngineBusy, EngineDown, EngineError, MissingExtra
 from picktune.records import Message, Sampling
 
 if TYPE_CHECKING:
-    from picktune.engines.decoder import Decoder, Row
+    from picktune.engines.decoder import Decoder
     from picktune.engines.lora import Lora
 
 # Seconds that an idle engine waits for the other requests of a slate, and for those still being tokenised.
@@ -60,6 +61,7 @@ class LocalEngine:
         self._waiting: deque[_Request] = deque()
         self._encoding = 0
         self._running: list[_Request] = []
+        self._unloaded: list[Lora] = []
         self._changed = threading.Condition()
         self._closed = False
         self._pace = 1.0
@@ -99,8 +101,6 @@ class LocalEngine:
             return []
         since = time.perf_counter()
         loop = asyncio.get_running_loop()
-        from picktune.engines.decoder import Row
-
         with self._changed:
             if len(self._waiting) + self._encoding >= self._queue_limit:
                 raise EngineBusy(
@@ -112,7 +112,7 @@ class LocalEngine:
         request = None
         try:
             prompt, limit = await loop.run_in_executor(
-                self._tokenizing, decoder.encode, messages, sampling.max_tokens
+                self._tokenizing, decoder.network.encode, messages, sampling.max_tokens
             )
             rows = [
                 Row(prompt=prompt, adapter=adapter, sampling=sampling, seed=row_seed(seed, i), limit=limit)
@@ -141,12 +141,15 @@ class LocalEngine:
         decoder = self._started()
         async with self._lock:
             if name not in self._adapters:
-                self._adapters[name] = await asyncio.to_thread(decoder.read_adapter, name, folder)
+                self._adapters[name] = await asyncio.to_thread(decoder.network.read_adapter, name, folder)
 
     async def unload(self, name: str) -> None:
         """Drop an adapter; requests that were made before complete with it."""
         async with self._lock:
-            self._adapters.pop(name, None)
+            adapter = self._adapters.pop(name, None)
+        if adapter is not None:
+            with self._changed:
+                self._unloaded.append(adapter)
 
     async def loaded(self) -> list[str]:
         """The names of the adapters, sorted."""
@@ -171,9 +174,10 @@ class LocalEngine:
     def _load_model(self) -> Decoder:
         try:
             from picktune.engines.decoder import Decoder
+            from picktune.engines.network import Network
         except ImportError as error:
             raise MissingExtra("the embedded engine", "local") from error
-        return Decoder(self._model, dtype=self._dtype)
+        return Decoder(Network(self._model, dtype=self._dtype))
 
     def _started(self) -> Decoder:
         if self._decoder is None or self._closed:
@@ -223,6 +227,8 @@ class LocalEngine:
         """Take waiting rows, first come first served, as long as the batch has room for them."""
         taken: list[Row] = []
         with self._changed:
+            while self._unloaded:
+                decoder.forget(self._unloaded.pop())
             active = sum(not row.done for row in decoder.rows)
             while self._waiting:
                 request = self._waiting[0]
