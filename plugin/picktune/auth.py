@@ -139,7 +139,9 @@ class Auth:
             scheme, _, text = header.partition(" ")
             key = self.keys.find(text.strip()) if scheme.lower() == "bearer" else None
             if key is None:
-                raise Unauthenticated("the API key is not valid; make one with: picktune keys create NAME")
+                raise Unauthenticated(
+                    "the API key is not valid; make one with: picktune keys create --name NAME"
+                )
             return Viewer(name=key.name, role="user", scopes=frozenset(key.scopes))
         session = request.cookies.get(self.cookie)
         if session is None:

@@ -172,10 +172,10 @@ def test_a_wrong_setting_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_config_file_may_be_named(run: Run, tmp_path: Path) -> None:
     config = tmp_path / "other.toml"
     config.write_text(f'home = "{tmp_path / "elsewhere"}"\n', "utf-8")
-    run("keys", "create", "shop", "--config", str(config))
+    run("keys", "create", "--name", "shop", "--config", str(config))
     # The environment names a home too, and wins over the file; --home wins over both.
     assert (tmp_path / "home" / "keys.json").exists()
-    run("keys", "create", "shop", "--home", str(tmp_path / "third"))
+    run("keys", "create", "--name", "shop", "--home", str(tmp_path / "third"))
     assert (tmp_path / "third" / "keys.json").exists()
 
 
@@ -184,17 +184,17 @@ def test_a_config_file_may_be_named(run: Run, tmp_path: Path) -> None:
 
 def test_keys(run: Run, home: Path) -> None:
     assert "No keys yet" in run("keys", "list").output
-    text = run("keys", "create", "shop", "--scope", "slate", "--scope", "pick").stdout.strip()
+    text = run("keys", "create", "--name", "shop", "--scope", "slate", "--scope", "pick").stdout.strip()
     found = KeyRing(home / "keys.json").find(text)
     assert found is not None
     assert (found.name, found.scopes) == ("shop", ("pick", "slate"))
-    assert "shop" in run("keys", "create", "shop", code=1).stderr
+    assert "shop" in run("keys", "create", "--name", "shop", code=1).stderr
     listed = run("keys", "list").output
     assert "shop" in listed
     assert text not in listed
-    assert run("keys", "revoke", "shop").output == "shop is revoked.\n"
+    assert run("keys", "revoke", "--name", "shop").output == "shop is revoked.\n"
     assert KeyRing(home / "keys.json").find(text) is None
-    run("keys", "revoke", "shop", code=1)
+    run("keys", "revoke", "--name", "shop", code=1)
     rows = json.loads(run("keys", "list", "--json").output)
     assert [(row["name"], row["revoked_at"] is None) for row in rows] == [("shop", False)]
     assert set(rows[0]) == {"name", "scopes", "created_at", "revoked_at"}
@@ -377,7 +377,7 @@ def test_serve(served: Served, home: Path, run: Run) -> None:
         assert client.get(served.link).status_code == 200
         assert client.get("/picktune/workbench").status_code == 200
         assert client.get("/picktune/adapters").status_code == 200
-        key = run("keys", "create", "late").stdout.strip()
+        key = run("keys", "create", "--name", "late").stdout.strip()
         headers = {"Authorization": f"Bearer {key}"}
         assert client.get("/picktune/v1/support", headers=headers).json()["supports"][0]["n"] == 0
         large = client.post("/picktune/v1/slates", content=b"x" * 6_000_000, headers=headers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from picktune.errors import InvalidSettings
@@ -128,3 +129,21 @@ def test_the_key_of_vllm_is_never_shown() -> None:
 
 def test_every_setting_has_a_name() -> None:
     assert {"port", "sampling.max_tokens"} < set(setting_names())
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text("utf-8")
+    rows = dict(re.findall(r"^\| `([a-z_.]+)` \| (.*?) \|", page, re.MULTILINE))
+    assert list(rows) == setting_names()
+    for name, written in rows.items():
+        value: Any = Settings()
+        for part in name.split("."):
+            value = getattr(value, part)
+        if isinstance(value, bool):
+            assert written == str(value).lower(), name
+        elif isinstance(value, int | float):
+            assert float(written) == value, name
+        elif isinstance(value, tuple):
+            assert written == (", ".join(f"`{one}`" for one in value) or "none"), name
+        elif value:
+            assert written == f"`{value}`", name

@@ -10,6 +10,8 @@ from picktune.keys import SCOPES, ApiKey, KeyRing, Scope
 from picktune.records import utc_now
 from picktune.settings import Settings
 
+NAME = click.option("--name", required=True, help="What the key is called: for whom it is.")
+
 
 @click.group()
 def keys() -> None:
@@ -17,7 +19,7 @@ def keys() -> None:
 
 
 @keys.command("create")
-@click.argument("name")
+@NAME
 @click.option(
     "--scope",
     "scopes",
@@ -45,7 +47,7 @@ def list_(settings: Settings, as_json: bool) -> None:
         click.echo(msgspec.json.encode([_shown(key) for key in found]))
         return
     if not found:
-        click.echo("No keys yet; make one with: picktune keys create NAME")
+        click.echo("No keys yet; make one with: picktune keys create --name NAME")
         return
     from rich.table import Table
 
@@ -63,7 +65,7 @@ def list_(settings: Settings, as_json: bool) -> None:
 
 
 @keys.command("revoke")
-@click.argument("name")
+@NAME
 @configured
 def revoke(settings: Settings, name: str) -> None:
     """Make a key worthless, at once and for good."""
