@@ -75,8 +75,7 @@ class Keeper:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
         _sync(self.folder)
-        for older in _checkpoints(self.folder)[:-1]:
-            shutil.rmtree(older, ignore_errors=True)
+        _sweep(self.folder)
         self._saved = time.perf_counter()
         self._took = self._saved - began
 
@@ -99,6 +98,8 @@ class Keeper:
             self._read(progress, newest)
         except (OSError, SafetensorError, msgspec.MsgspecError, KeyError, RuntimeError) as error:
             raise StateCorrupt(newest, str(error) or type(error).__name__, _REMEDY) from error
+        # A run that was killed right after its last checkpoint may not have dropped the one before.
+        _sweep(newest.parent)
         return progress
 
     def _write(self, progress: Progress, folder: Path) -> None:
@@ -123,6 +124,11 @@ class Keeper:
 
 def _checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*"))
+
+
+def _sweep(folder: Path) -> None:
+    for older in _checkpoints(folder)[:-1]:
+        shutil.rmtree(older, ignore_errors=True)
 
 
 def _sync(path: Path) -> None:

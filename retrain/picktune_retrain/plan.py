@@ -69,6 +69,10 @@ class Watch(Protocol):
         """This is what will be learned from."""
         ...
 
+    def referenced(self, done: int, total: int) -> None:
+        """The base's own log-probabilities are known for so many of the sets; then the steps begin."""
+        ...
+
     def step(self, step: Step) -> None:
         """The training has made a step, or has passed over the validation rows."""
         ...
@@ -88,6 +92,9 @@ class Quiet:
         """See ``Watch``."""
 
     def dataset(self, version: DatasetVersion) -> None:
+        """See ``Watch``."""
+
+    def referenced(self, done: int, total: int) -> None:
         """See ``Watch``."""
 
     def step(self, step: Step) -> None:

@@ -102,6 +102,7 @@ class Stages:
                 recipe=made.recipe,
                 folder=night.folder / "adapter",
                 progress=self.watch.step,
+                referenced=self.watch.referenced,
                 should_stop=self.should_stop,
                 state=night.folder / "state",
                 now=self.now(),

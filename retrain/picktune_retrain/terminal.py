@@ -72,10 +72,17 @@ class Lines:
         elif step.step == step.steps or self._clock() - self._last >= self._every:
             self._say(f"  step {step.step}/{step.steps}: {_figures(step)}")
 
+    def referenced(self, done: int, total: int) -> None:
+        """See ``Watch``."""
+        self._count("reference values", done, total)
+
     def scored(self, done: int, total: int) -> None:
         """See ``Watch``."""
+        self._count("scored", done, total)
+
+    def _count(self, what: str, done: int, total: int) -> None:
         if done < total and self._clock() - self._last >= self._every:
-            self._say(f"  {done}/{total}")
+            self._say(f"  {what} {done}/{total}")
 
     def _say(self, text: str) -> None:
         self._last = self._clock()
@@ -125,6 +132,10 @@ class Bars:
             self._console.print(f"  validation after step {step.step}: {_figures(step)}", highlight=False)
         else:
             self._move("train", step.step, step.steps, _figures(step))
+
+    def referenced(self, done: int, total: int) -> None:
+        """See ``Watch``."""
+        self._move("reference", done, total, "")
 
     def scored(self, done: int, total: int) -> None:
         """See ``Watch``."""

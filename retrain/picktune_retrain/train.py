@@ -40,13 +40,15 @@ def train(
     recipe: Recipe,
     folder: Path,
     progress: Callable[[Step], None] | None = None,
+    referenced: Callable[[int, int], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     state: Path | None = None,
     now: datetime,
 ) -> TrainingRun:
     """Train a LoRA adapter on ``train`` and write it to ``folder`` as PEFT does.
 
-    ``progress`` gets a record of every step, and of every pass over ``validation`` (one an epoch).
+    ``progress`` gets a record of every step, and of every pass over ``validation`` (one an epoch);
+    ``referenced`` hears before that how many of how many sets have their reference values.
     ``should_stop`` is asked before every step. With ``state``, a folder of this run's own, whatever ended an
     earlier call, even a kill, the next one goes on from the last checkpoint and ends with the same adapter.
 
@@ -75,6 +77,8 @@ def train(
             if should_stop is not None and should_stop():
                 raise TrainingInterrupted("stopped before the first step; nothing is lost, run it again")
             reference.append(tuple(forward.reference_log_probs(model, one)))
+            if referenced is not None:
+                referenced(len(reference), len(encoded))
         seconds = time.perf_counter() - began
         run = Progress(
             run_id=new_id(),

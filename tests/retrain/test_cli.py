@@ -213,10 +213,12 @@ def test_bars_on_a_terminal() -> None:
         watch.step(step(100))
         watch.step(step(100, "validation"))
         watch.scored(3, 6)
+        watch.referenced(2, 7)
     text = stream.getvalue()
     assert "100/200" in text
     assert "[red]not markup[/red]" in text
     assert "3/6" in text
+    assert "2/7" in text
 
 
 VERSION = DatasetVersion(
