@@ -23,7 +23,7 @@ from picktune.records import Message, Record, new_id
 _SORRY = re.compile(r"\b(sorry|apologi[sz]e|apologies|apology)\b", re.IGNORECASE)
 _ASKS = re.compile(
     r"\border (number|id)\b|\b(please|could you|can you|would you)\b[^.!]*\b"
-    r"(provide|share|send|tell|give|confirm|let (me|us) know)\b",
+    r"(provide|share|send|tell|give|confirm|specify|describe|explain|let (me|us) know)\b",
     re.IGNORECASE,
 )
 _ENDS = (".", "!", "?")
@@ -34,11 +34,12 @@ class Taste(Record, frozen=True, kw_only=True):
 
     A reply earns a point each for being short (at most ``words`` words, and not cut off in the middle of a
     sentence), for apologising, and for asking for the order number or another detail. The reply with the
-    most points is picked, a random one of them if several have as many; so where a reply stands cannot
-    matter. With probability ``noise`` the pick is uniform over all.
+    most points is picked; of several that have as many, the one with the fewest words; a random one if that
+    leaves several. So where a reply stands cannot matter. With probability ``noise`` the pick is uniform
+    over all.
     """
 
-    words: Annotated[int, Meta(ge=1)] = 40
+    words: Annotated[int, Meta(ge=1)] = 30
     noise: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.1
 
     def points(self, reply: str) -> int:
@@ -63,14 +64,14 @@ class Taste(Record, frozen=True, kw_only=True):
             raise ValueError("there is nothing to choose from")
         if rng.random() < self.noise:
             return rng.randrange(len(replies))
-        points = [self.points(reply) for reply in replies]
-        return rng.choice([i for i, earned in enumerate(points) if earned == max(points)])
+        ranks = [(self.points(reply), -len(reply.split())) for reply in replies]
+        return rng.choice([i for i, rank in enumerate(ranks) if rank == max(ranks)])
 
     def __str__(self) -> str:
         return (
             f"a point each for at most {self.words} words and a finished sentence, for an apology, and for "
-            f"asking for the order number or another detail; most points win, ties and {self.noise:.0%} of "
-            "all picks are drawn at random"
+            "asking for the order number or another detail; most points win, then fewest words; "
+            f"{self.noise:.0%} of all picks are drawn at random"
         )
 
 

@@ -29,6 +29,7 @@ QUIET = Taste(noise=0.0)
         ("My apologies, it is on its way.", 2),
         (ASKS, 2),
         ("Could you send us a photo of it?", 2),
+        ("Can you please specify which size you need?", 2),
         ("Please let me know which size you need.", 2),
         (PLAIN, 1),
         (LONG, 0),
@@ -64,6 +65,11 @@ def test_ties_are_broken_evenly() -> None:
     picks = Counter(QUIET.choose([BEST, PLAIN, BEST, LONG], rng) for _ in range(4000))
     assert set(picks) == {0, 2}
     assert abs(picks[0] - 2000) < 4 * math.sqrt(4000 * 0.25)
+
+
+def test_of_equally_good_replies_the_one_with_fewer_words_is_picked() -> None:
+    longer = f"{BEST} Thank you very much."
+    assert all(QUIET.choose([longer, BEST, PLAIN], random.Random(seed)) == 1 for seed in range(20))
 
 
 def test_the_stated_share_of_picks_is_noise() -> None:
