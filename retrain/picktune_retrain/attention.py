@@ -1,61 +1,68 @@
-"""Attention over a packed row: replies that share their prompt and do not see one another.
+"""Attention over a packed row: paths that share their beginnings and otherwise do not see one another.
 
-The row is never compared with itself as a whole. Its queries fall into blocks: stretches of the prompt, and
-each reply. A block sees all keys before it on its own path, and itself causally, so that no time goes into
-pairs that a mask would throw away.
+The row is never compared with itself as a whole. Its queries fall into blocks. A block sees all keys before
+it on its own path, and itself causally, so that little time goes into pairs that a mask would throw away.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 NAME = "picktune_packed"
-_STRETCH = 128
+_BLOCK = 128
 
 
 class Unpackable(Exception):
     """The model's attention does something that a packed row cannot express."""
 
 
+Stretch = tuple[int, int]
+
+
 @dataclass(frozen=True, slots=True)
-class Block:
-    """Queries ``start:stop`` and the stretches of keys that they see; the last ends with their own."""
+class Segment:
+    """Tokens ``start:stop`` of a row, which go on from the stretches ``context`` before them."""
 
     start: int
     stop: int
-    keys: tuple[tuple[int, int], ...]
+    context: tuple[Stretch, ...] = ()
+
+    @property
+    def seen(self) -> tuple[Stretch, ...]:
+        """The context with the segment itself: what its last token sees."""
+        *before, last = (*self.context, (self.start, self.start))
+        if before and before[-1][1] == self.start:
+            last = before.pop()
+        return (*before, (last[0], self.stop))
+
+    def blocks(self, size: int) -> Iterator[Segment]:
+        """The segment in pieces of at most ``size`` tokens, each going on from the ones before it."""
+        for start in range(self.start, self.stop, size):
+            before = Segment(self.start, start, self.context).seen if start > self.start else self.context
+            yield Segment(start, min(start + size, self.stop), before)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Layout:
-    """Where things stand in a packed row: so many tokens of prompt, then so many of each reply."""
+    """How a row is packed: its segments, in order and without gaps."""
 
-    prompt: int
-    replies: tuple[int, ...]
+    segments: tuple[Segment, ...]
 
     @property
     def longest(self) -> int:
-        """The number of tokens on the longest path from the prompt's start to a reply's end."""
-        return self.prompt + max(self.replies, default=0)
+        """The number of tokens on the longest path."""
+        return max(sum(b - a for a, b in segment.seen) for segment in self.segments)
 
-    def blocks(self, stretch: int = _STRETCH) -> list[Block]:
-        """The row's queries, cut where their keys change, and the prompt every ``stretch`` tokens."""
-        blocks = []
-        for start in range(0, self.prompt, stretch):
-            stop = min(start + stretch, self.prompt)
-            blocks.append(Block(start, stop, ((0, stop),)))
-        start = self.prompt
-        for length in self.replies:
-            if length:
-                blocks.append(Block(start, start + length, ((0, self.prompt), (start, start + length))))
-            start += length
-        return blocks
+    def blocks(self, size: int = _BLOCK) -> list[Segment]:
+        """The row's queries in pieces that are small enough for little to be computed in vain."""
+        return [block for segment in self.segments for block in segment.blocks(size)]
 
 
 def install() -> str:
@@ -97,17 +104,16 @@ def packed_attention(
 
 def _attend_on_gpu(query: Tensor, key: Tensor, value: Tensor, layout: Layout, scaling: float) -> Tensor:
     """The same by PyTorch's own kernels: those on a GPU are faster than blocks, those on a CPU slower."""
-    sdpa = partial(torch.nn.functional.scaled_dot_product_attention, scale=scaling, enable_gqa=True)
-    n = layout.prompt
-    prompt = sdpa(query[None, :, :n], key[None, :, :n], value[None, :, :n], is_causal=True)
-    mask = torch.zeros(sum(layout.replies), key.shape[1], dtype=torch.bool, device=query.device)
-    mask[:, :n] = True
-    for block in layout.blocks():
-        if block.start >= n:
-            mask[block.start - n : block.stop - n, block.start : block.stop] = True
-    mask &= mask.new_ones(n + mask.shape[0], mask.shape[1]).tril()[n:]
-    replies = sdpa(query[None, :, n:], key[None], value[None], attn_mask=mask)
-    return torch.cat((prompt, replies), dim=2)[0].transpose(0, 1)
+    length = query.shape[1]
+    mask = torch.zeros(length, length, dtype=torch.bool, device=query.device)
+    for segment in layout.segments:
+        for start, stop in segment.seen:
+            mask[segment.start : segment.stop, start:stop] = True
+    mask &= torch.ones_like(mask).tril()
+    attended = torch.nn.functional.scaled_dot_product_attention(
+        query[None], key[None], value[None], attn_mask=mask, scale=scaling, enable_gqa=True
+    )
+    return attended[0].transpose(0, 1)
 
 
 class _BlockAttention(torch.autograd.Function):
@@ -156,30 +162,30 @@ class _BlockAttention(torch.autograd.Function):
         return d_query.transpose(0, 1), d_key.to(key.dtype), d_value.to(value.dtype), None, None
 
 
-def _fold(x: Tensor, block: Block, groups: int) -> Tensor:
+def _fold(x: Tensor, block: Segment, groups: int) -> Tensor:
     """The block's rows of x [H, L, D], the heads of one key group below one another: [G, H/G · n, D]."""
     return x[:, block.start : block.stop].reshape(groups, -1, x.shape[-1])
 
 
-def _unfold(x: Tensor, into: Tensor, block: Block) -> None:
+def _unfold(x: Tensor, into: Tensor, block: Segment) -> None:
     """Write x [G, H/G · n, D] to the block's rows of ``into`` [L, H, D]."""
     _, heads, width = into.shape
     into[block.start : block.stop] = x.view(heads, -1, width).transpose(0, 1)
 
 
-def _gather(x: Tensor, block: Block) -> Tensor:
-    stretches = [x[:, start:stop] for start, stop in block.keys]
+def _gather(x: Tensor, block: Segment) -> Tensor:
+    stretches = [x[:, start:stop] for start, stop in block.seen]
     return stretches[0] if len(stretches) == 1 else torch.cat(stretches, dim=1)
 
 
-def _scatter(x: Tensor, into: Tensor, block: Block) -> None:
+def _scatter(x: Tensor, into: Tensor, block: Segment) -> None:
     offset = 0
-    for start, stop in block.keys:
+    for start, stop in block.seen:
         into[:, start:stop] += x[:, offset : offset + stop - start]
         offset += stop - start
 
 
-def _hide_future(scores: Tensor, block: Block) -> None:
+def _hide_future(scores: Tensor, block: Segment) -> None:
     n = block.stop - block.start
     scores.view(-1, n, scores.shape[-1])[:, :, -n:] += _future(n, scores.dtype)
 

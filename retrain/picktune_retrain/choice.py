@@ -16,6 +16,8 @@ from picktune_retrain.records import Recipe
 if TYPE_CHECKING:
     from torch import Tensor
 
+_SETS_A_ROW = 8
+
 
 class Scores(Record, frozen=True, kw_only=True):
     """Log-probabilities of a set's replies in nats, summed over their tokens, in the order shown.
@@ -77,19 +79,22 @@ def score(
     ``MissingExtra`` without torch, ``EngineDown`` without the base, ``AdapterCorrupt`` if the adapter does
     not fit, and ``InvalidInput`` or ``EngineError`` for a set that cannot be encoded.
     """
-    from picktune_retrain import forward, models, packing
+    from picktune_retrain import encoding, forward, models, packing
 
     model = models.load(base_model, recipe)
-    encoded = [packing.encode(one, model.tokenizer, recipe) for one in sets]
+    encoded = [encoding.encode(one, model.tokenizer, recipe) for one in sets]
     if adapter is not None:
         models.load_adapter(model, adapter)
     forward.choose_layout(model, encoded)
-    scores = []
-    for done, one in enumerate(encoded, start=1):
-        base = tuple(forward.reference_log_probs(model, one))
-        tuned = base if adapter is None else tuple(forward.policy_log_probs(model, one, grad=False).tolist())
-        tokens = tuple(len(reply) for reply in one.replies)
-        scores.append(Scores(slate_id=one.slate_id, base=base, adapter=tuned, tokens=tokens))
+    scores: list[Scores] = []
+    for row in packing.bundles(encoded, _SETS_A_ROW):
+        base = forward.reference_log_probs(model, row)
+        tuned = base
+        if adapter is not None:
+            tuned = [tuple(one.tolist()) for one in forward.policy_log_probs(model, row, grad=False)]
+        for one, before, after in zip(row, base, tuned, strict=True):
+            tokens = tuple(map(len, one.replies))
+            scores.append(Scores(slate_id=one.slate_id, base=before, adapter=after, tokens=tokens))
         if progress is not None:
-            progress(done, len(encoded))
+            progress(len(scores), len(encoded))
     return scores

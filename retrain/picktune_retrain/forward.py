@@ -1,4 +1,4 @@
-"""The log-probabilities of a set's replies: packed into one row, or each in a row of its own."""
+"""The log-probabilities of replies: packed into one row, or each in a row of its own."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from picktune_retrain import attention, models
+from picktune_retrain.encoding import EncodedSet
 from picktune_retrain.fused import token_log_probs
 from picktune_retrain.models import Model
-from picktune_retrain.packing import EncodedSet, pack
+from picktune_retrain.packing import pack
 
 logger = logging.getLogger(__name__)
 
@@ -24,47 +25,49 @@ TOLERANCE = 1e-3
 _PROBE_PROMPT, _PROBE_REPLY, _PROBE_REPLIES = 96, 24, 3
 
 
-def policy_log_probs(model: Model, encoded: EncodedSet, *, grad: bool = True) -> Tensor:
-    """log π_θ(y_j|x) of each reply in nats, fp32 [K], with the adapter on."""
+def policy_log_probs(model: Model, sets: Sequence[EncodedSet], *, grad: bool = True) -> tuple[Tensor, ...]:
+    """log π_θ(y_j|x) of each set's replies in nats, fp32 [K], with the adapter on; one row for all sets."""
     with torch.set_grad_enabled(grad):
-        return (_packed if model.packed else _rows)(model, encoded)
+        return (_packed if model.packed else _rows)(model, sets)
 
 
-def reference_log_probs(model: Model, encoded: EncodedSet) -> list[float]:
-    """log π_base(y_j|x) of each reply in nats: the same layout with the adapter off."""
+def reference_log_probs(model: Model, sets: Sequence[EncodedSet]) -> list[tuple[float, ...]]:
+    """log π_base(y_j|x) of each set's replies in nats: the same layout with the adapter off."""
     off = (
         model.network.disable_adapter() if hasattr(model.network, "peft_config") else contextlib.nullcontext()
     )
     with off, torch.no_grad():
-        values: list[float] = (_packed if model.packed else _rows)(model, encoded).tolist()
-    return values
+        values = (_packed if model.packed else _rows)(model, sets)
+    return [tuple(one.tolist()) for one in values]
 
 
 def choose_layout(model: Model, sets: Sequence[EncodedSet]) -> None:
-    """Use packed rows if this model gives the same for them, in fp32, as for a row for each reply.
+    """Use packed rows if this model gives, in fp32, the same for them as for a row for each reply.
 
-    The probe is the beginning of the longest set. A model that refuses the layout, or whose values differ by
+    The probe is made of the longest set. A model that refuses the layout, or whose values differ by
     more than ``TOLERANCE`` nats a reply, gets plain rows, and the log says why.
     """
     if not sets:
         return
     longest = max(sets, key=lambda one: len(one.prompt) + max(map(len, one.replies)))
-    probe = replace(
+    start = replace(
         longest,
-        prompt=longest.prompt[-_PROBE_PROMPT:],
+        prompt=longest.prompt[:_PROBE_PROMPT],
         replies=tuple(reply[:_PROBE_REPLY] for reply in longest.replies[:_PROBE_REPLIES]),
         chosen=0,
     )
+    # A second set that begins as the first and goes on otherwise, so that the row is a tree.
+    probes = [start, replace(start, prompt=start.prompt[: 2 * len(start.prompt) // 3] + start.prompt[:5])]
     plain_attention = model.network.config._attn_implementation
     window = getattr(model.network.config, "sliding_window", None) or math.inf
     with models.float32(model), torch.no_grad():
-        plain = _rows(model, probe)
+        plain = torch.cat(_rows(model, probes))
         why = None
         try:
-            if pack(longest).layout.longest > window:
+            if pack([longest]).layout.longest > window:
                 raise attention.Unpackable(f"its attention sees only the last {window} tokens")
             model.network.set_attn_implementation(attention.install())
-            difference = float((_packed(model, probe) - plain).abs().max())
+            difference = float((torch.cat(_packed(model, probes)) - plain).abs().max())
             if not difference <= TOLERANCE:
                 why = f"packed and plain rows differ by {difference:.3g} nats"
         except (attention.Unpackable, TypeError, ValueError, AttributeError, RuntimeError) as error:
@@ -75,25 +78,26 @@ def choose_layout(model: Model, sets: Sequence[EncodedSet]) -> None:
         logger.warning("%s is trained and scored a row for each reply, which is slower: %s", model.name, why)
 
 
-def _packed(model: Model, encoded: EncodedSet) -> Tensor:
-    row = pack(encoded, model.device)
+def _packed(model: Model, sets: Sequence[EncodedSet]) -> tuple[Tensor, ...]:
+    row = pack(sets, model.device)
     network = _base(model)
     body = network.base_model
     hidden = body(input_ids=row.ids, position_ids=row.positions, use_cache=False, layout=row.layout)[0][0]
     head = network.get_output_embeddings()
     values = token_log_probs(hidden[row.sources], head.weight, head.bias, row.targets)
-    return values.new_zeros(len(encoded.replies)).index_add(0, row.owners, values)
+    sums = values.new_zeros(sum(row.replies)).index_add(0, row.owners, values)
+    return torch.split(sums, list(row.replies))
 
 
-def _rows(model: Model, encoded: EncodedSet) -> Tensor:
-    totals = []
-    n = len(encoded.prompt)
-    for reply in encoded.replies:
-        ids = torch.tensor([[*encoded.prompt, *reply[:-1]]], device=model.device)
-        logits = model.network(input_ids=ids, use_cache=False).logits[0, n - 1 :]
-        targets = torch.tensor(reply, device=model.device)
-        totals.append(-torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum"))
-    return torch.stack(totals)
+def _rows(model: Model, sets: Sequence[EncodedSet]) -> tuple[Tensor, ...]:
+    return tuple(torch.stack([_row(model, one.prompt, reply) for reply in one.replies]) for one in sets)
+
+
+def _row(model: Model, prompt: Sequence[int], reply: Sequence[int]) -> Tensor:
+    ids = torch.tensor([[*prompt, *reply[:-1]]], device=model.device)
+    logits = model.network(input_ids=ids, use_cache=False).logits[0, len(prompt) - 1 :]
+    targets = torch.tensor(reply, device=model.device)
+    return -torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
 
 
 def _base(model: Model) -> Any:

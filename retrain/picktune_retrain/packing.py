@@ -1,48 +1,34 @@
-"""Choice sets as token ids, and several replies behind one prompt as one row."""
+"""Several choice sets as one row, in which whatever begins alike is computed once.
+
+The prompt and a reply are a path. The paths of a row form a tree: the replies of a set share their prompt,
+and sets share how their prompts begin, as with the system message of a shop. Each stretch of the tree stands
+in the row once.
+"""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
-from itertools import pairwise
-from typing import Any
 
 import torch
-from picktune.engines.chat import control_tokens, fit_chat
-from picktune.errors import InvalidInput
-from picktune.records import ChoiceSet
 from torch import Tensor
 
-from picktune_retrain.attention import Layout
-from picktune_retrain.records import Recipe
+from picktune_retrain.attention import Layout, Segment
+from picktune_retrain.encoding import EncodedSet
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EncodedSet:
-    """A choice set in token ids. Every reply ends with the end-of-turn token, unless it was cut."""
-
-    slate_id: str
-    prompt: tuple[int, ...]
-    replies: tuple[tuple[int, ...], ...]
-    chosen: int
-    weight: float = 1.0
-    truncated: int = 0
-
-    @property
-    def same(self) -> tuple[bool, ...]:
-        """Which replies say the very words of the picked one."""
-        return tuple(reply == self.replies[self.chosen] for reply in self.replies)
+# A shorter common beginning costs more as a stretch of its own than it saves.
+SHARED = 16
+ROW_TOKENS = 2048
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackedRow:
-    """The prompt once, then the replies without their last tokens, which nothing is predicted from.
+    """The tree of some sets. Replies stand without their last tokens, which nothing is predicted from.
 
-    ``ids`` and ``positions`` are [1, L]; a reply's positions go on from the prompt's end. ``sources`` says
+    ``ids`` and ``positions`` are [1, L]; a token's position is its place on its own path. ``sources`` says
     from which of the L places each of the T reply tokens ``targets`` is predicted; ``owners`` says whose
-    they are.
+    they are, counting the replies of all sets through; ``replies`` says how many each set has.
     """
 
     ids: Tensor
@@ -50,86 +36,95 @@ class PackedRow:
     sources: Tensor
     targets: Tensor
     owners: Tensor
+    replies: tuple[int, ...]
     layout: Layout
 
 
-def encode(choice: ChoiceSet, tokenizer: Any, recipe: Recipe) -> EncodedSet:
-    """Token ids of a choice set: prompts lose their oldest messages first, replies their ends.
-
-    Raises ``InvalidInput`` if ``chosen`` names no reply, and ``EngineError`` if the chat template refuses the
-    messages.
-    """
-    if not 0 <= choice.chosen < len(choice.replies):
-        raise InvalidInput(
-            f"slate {choice.slate_id!r}: reply {choice.chosen} was chosen out of {len(choice.replies)}; "
-            "leave this row out of the dataset",
-            field="chosen",
-        )
-    prompt, cut = fit_chat(tokenizer, choice.messages, recipe.max_prompt)
-    end = end_of_turn(tokenizer)
-    replies = [(*encode_text(tokenizer, reply), end) for reply in choice.replies]
-    truncated = cut + sum(len(reply) > recipe.max_reply for reply in replies)
-    return EncodedSet(
-        slate_id=choice.slate_id,
-        prompt=tuple(prompt),
-        replies=tuple(reply[: recipe.max_reply] for reply in replies),
-        chosen=choice.chosen,
-        weight=choice.weight,
-        truncated=truncated,
-    )
+def bundles(sets: Iterable[EncodedSet], limit: int, tokens: int = ROW_TOKENS) -> Iterator[list[EncodedSet]]:
+    """The sets in order, in rows of at most ``limit`` sets and, unless one alone has more, of ``tokens``."""
+    row: list[EncodedSet] = []
+    for one in sets:
+        if row and (len(row) == limit or sum(other.tokens for other in row) + one.tokens > tokens):
+            yield row
+            row = []
+        row.append(one)
+    if row:
+        yield row
 
 
-def pack(encoded: EncodedSet, device: torch.device | str = "cpu") -> PackedRow:
-    """One row out of the prompt and all of the replies."""
-    n = len(encoded.prompt)
-    ids, positions = list(encoded.prompt), list(range(n))
+def pack(
+    sets: Sequence[EncodedSet], device: torch.device | str = "cpu", *, shared: int = SHARED
+) -> PackedRow:
+    """One row out of some sets; beginnings of fewer than ``shared`` tokens are not worth sharing."""
+    tree = _Tree([(*one.prompt, *reply[:-1]) for one in sets for reply in one.replies], shared)
+    tree.grow(range(len(tree.paths)), 0, ())
     sources: list[int] = []
     targets: list[int] = []
     owners: list[int] = []
-    for owner, reply in enumerate(encoded.replies):
-        sources += [n - 1, *range(len(ids), len(ids) + len(reply) - 1)]
+    starts_and_replies = [(len(one.prompt), reply) for one in sets for reply in one.replies]
+    for owner, (n, reply) in enumerate(starts_and_replies):
+        sources += tree.places[owner][n - 1 :]
         targets += reply
         owners += [owner] * len(reply)
-        positions += range(n, n + len(reply) - 1)
-        ids += reply[:-1]
     as_tensor = partial(torch.tensor, device=device)
     return PackedRow(
-        ids=as_tensor([ids]),
-        positions=as_tensor([positions]),
+        ids=as_tensor([tree.ids]),
+        positions=as_tensor([tree.positions]),
         sources=as_tensor(sources),
         targets=as_tensor(targets),
         owners=as_tensor(owners),
-        layout=Layout(prompt=n, replies=tuple(len(reply) - 1 for reply in encoded.replies)),
+        replies=tuple(len(one.replies) for one in sets),
+        layout=Layout(tuple(tree.segments)),
     )
 
 
-def fingerprint(sets: Sequence[EncodedSet]) -> str:
-    """SHA-256 over all that the training sees of these sets, in their order."""
-    digest = hashlib.sha256()
-    for one in sets:
-        digest.update(repr((one.prompt, one.replies, one.chosen, one.weight)).encode())
-    return digest.hexdigest()
+@dataclass(slots=True)
+class _Tree:
+    """Grows by depth, so that a stretch mostly stands right behind the one that it goes on from."""
 
+    paths: list[tuple[int, ...]]
+    shared: int
+    ids: list[int] = field(default_factory=list)
+    positions: list[int] = field(default_factory=list)
+    segments: list[Segment] = field(default_factory=list)
+    places: list[list[int]] = field(init=False)
 
-def encode_text(tokenizer: Any, text: str) -> list[int]:
-    """The ids of words somebody wrote: what looks like a control token in them stays mere text."""
-    control = control_tokens(tokenizer)
-    # Cut after the first letter of such a token: neither half is one.
-    cuts = (
-        [0, *(found.start() + 1 for found in control.finditer(text)), len(text)]
-        if control
-        else [0, len(text)]
-    )
-    pieces = (text[start:stop] for start, stop in pairwise(cuts))
-    return [token for piece in pieces for token in tokenizer(piece, add_special_tokens=False)["input_ids"]]
+    def __post_init__(self) -> None:
+        self.places = [[] for _ in self.paths]
 
+    def grow(self, members: Sequence[int], start: int, context: tuple[tuple[int, int], ...]) -> None:
+        """Place what these paths, alike before ``start``, still have to say behind ``context``."""
+        stop = self._alike(members, start)
+        if len(members) == 1 or stop - start >= self.shared:
+            context, start = self._place(members, start, stop, context), stop
+        branches: dict[int | None, list[int]] = {}
+        for member in members:
+            path = self.paths[member]
+            branches.setdefault(path[stop] if stop < len(path) else None, []).append(member)
+        for token, branch in branches.items():
+            if token is None:
+                self._place(branch, start, stop, context)
+            else:
+                self.grow(branch, start, context)
 
-def end_of_turn(tokenizer: Any) -> int:
-    """The token with which the chat template closes the assistant's turn; the end of text if it has none."""
-    mark = "\ue000"
-    turns = [{"role": "user", "content": "?"}, {"role": "assistant", "content": mark}]
-    text: str = tokenizer.apply_chat_template(turns, tokenize=False)
-    after = tokenizer(text.partition(mark)[2], add_special_tokens=False)["input_ids"]
-    specials = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
-    end: int = next((token for token in after if token in specials), tokenizer.eos_token_id)
-    return end
+    def _alike(self, members: Sequence[int], start: int) -> int:
+        first = self.paths[members[0]]
+        stop = min(len(self.paths[member]) for member in members)
+        for member in members[1:]:
+            path = self.paths[member]
+            stop = next((i for i in range(start, stop) if path[i] != first[i]), stop)
+        return stop
+
+    def _place(
+        self, members: Sequence[int], start: int, stop: int, context: tuple[tuple[int, int], ...]
+    ) -> tuple[tuple[int, int], ...]:
+        if start == stop:
+            return context
+        at = len(self.ids)
+        self.ids += self.paths[members[0]][start:stop]
+        self.positions += range(start, stop)
+        for member in members:
+            self.places[member] += range(at, len(self.ids))
+        segment = Segment(at, len(self.ids), context)
+        self.segments.append(segment)
+        return segment.seen

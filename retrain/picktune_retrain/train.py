@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from statistics import fmean
 
@@ -22,12 +23,13 @@ require_torch()
 import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
 
-from picktune_retrain import forward, models, packing  # noqa: E402
+from picktune_retrain import encoding, forward, models  # noqa: E402
 from picktune_retrain.checkpoint import Keeper, Progress  # noqa: E402
 from picktune_retrain.choice import choice_loss, choice_scores  # noqa: E402
+from picktune_retrain.encoding import EncodedSet  # noqa: E402
 from picktune_retrain.errors import NothingToTrain, TrainingDiverged, TrainingInterrupted  # noqa: E402
 from picktune_retrain.models import Model  # noqa: E402
-from picktune_retrain.packing import EncodedSet  # noqa: E402
+from picktune_retrain.packing import bundles  # noqa: E402
 from picktune_retrain.records import Recipe, SplitName, Step, TrainingRun  # noqa: E402
 
 
@@ -64,19 +66,22 @@ def train(
     models.add_adapter(model, recipe)
     weights = model.parameters()
     optimizer = torch.optim.AdamW(weights.values(), lr=recipe.learning_rate, weight_decay=0.0)
-    encoded = [packing.encode(one, model.tokenizer, recipe) for one in (*train, *validation)]
+    encoded = [encoding.encode(one, model.tokenizer, recipe) for one in (*train, *validation)]
     forward.choose_layout(model, encoded)
     keeper = Keeper(state, weights, optimizer)
 
-    # The reference is the base itself: computed once, in the layout of the policy, and kept.
+    # Batches are made up once, each of rows of several sets; an epoch only takes them in another order. So
+    # the reference, which is the base itself, is computed once, in the very rows of the policy, and kept.
+    batches = _batches(encoded[: len(train)], recipe)
+    checks = list(bundles(encoded[len(train) :], recipe.batch))
     fingerprint = _fingerprint(encoded, len(train), model, recipe)
     run = keeper.restore(fingerprint)
     if run is None:
-        reference = []
-        for one in encoded:
+        reference: list[tuple[float, ...]] = []
+        for sets in (*chain(*batches), *checks):
             if should_stop is not None and should_stop():
                 raise TrainingInterrupted("stopped before the first step; nothing is lost, run it again")
-            reference.append(tuple(forward.reference_log_probs(model, one)))
+            reference += forward.reference_log_probs(model, sets)
             if referenced is not None:
                 referenced(len(reference), len(encoded))
         seconds = time.perf_counter() - began
@@ -89,9 +94,10 @@ def train(
         )
         keeper.save(run)
     began = time.perf_counter() - run.seconds
-    rows = list(zip(encoded, run.reference, strict=True))
-    train_rows, validation_rows = rows[: len(train)], rows[len(train) :]
-    per_epoch = math.ceil(len(train) / recipe.batch)
+    known = iter(run.reference)
+    training = [[[(one, next(known)) for one in sets] for sets in batch] for batch in batches]
+    checking = [[(one, next(known)) for one in sets] for sets in checks]
+    per_epoch = len(batches)
     total = per_epoch * recipe.epochs
 
     for number in range(run.step + 1, total + 1):
@@ -100,15 +106,15 @@ def train(
             remedy = "run it again to go on from there" if state else "without a state folder it is lost"
             raise TrainingInterrupted(f"stopped after step {number - 1} of {total}; {remedy}")
 
-        # Load a batch; then loss and gradient set by set, for only within a set is there a prompt to share.
-        batch = _batch(train_rows, number - 1, per_epoch, recipe)
+        # Load a batch; loss and gradient, row by row.
+        batch = training[_place(number - 1, per_epoch, recipe)]
         step_began = time.perf_counter()
-        results = []
+        results: list[_Result] = []
         with models.dropout(model, recipe.seed + number):
             for row in batch:
-                loss, hit = _loss(model, row, recipe)
-                (loss / len(batch)).backward()  # type: ignore[no-untyped-call]
-                results.append((loss.item(), hit))
+                losses, hits = _losses(model, row, recipe)
+                (losses.sum() / sum(map(len, batch))).backward()  # type: ignore[no-untyped-call]
+                results += zip(losses.tolist(), hits, strict=True)
 
         # Step.
         rate = recipe.learning_rate * _schedule(number, total, recipe.warmup)
@@ -126,12 +132,13 @@ def train(
         records = [record]
 
         # Validate, once an epoch.
-        if number % per_epoch == 0 and validation_rows:
+        if number % per_epoch == 0 and checking:
             step_began = time.perf_counter()
+            results = []
             with torch.no_grad():
-                results = [
-                    (loss.item(), hit) for loss, hit in (_loss(model, row, recipe) for row in validation_rows)
-                ]
+                for row in checking:
+                    losses, hits = _losses(model, row, recipe)
+                    results += zip(losses.tolist(), hits, strict=True)
             seconds = time.perf_counter() - step_began
             records.append(_record(number, total, per_epoch, "validation", results, rate, seconds))
 
@@ -158,37 +165,48 @@ def train(
     )
 
 
-_Row = tuple[EncodedSet, tuple[float, ...]]
+_Row = Sequence[tuple[EncodedSet, tuple[float, ...]]]
+_Result = tuple[float, float]
 
 
-def _loss(model: Model, row: _Row, recipe: Recipe) -> tuple[Tensor, float]:
-    """The loss of a set in nats, and whether its picked reply scored highest (a share, where several did)."""
-    one, base = row
-    policy = forward.policy_log_probs(model, one, grad=torch.is_grad_enabled())
-    reference = torch.tensor(base, device=policy.device)
-    loss = choice_loss(
-        policy,
-        reference,
-        one.chosen,
-        tokens=len(one.replies[one.chosen]),
-        same=one.same,
-        beta=recipe.beta,
-        lam=recipe.lam,
-        epsilon=recipe.epsilon,
-        weight=one.weight,
-    )
-    scores = choice_scores(policy.detach(), reference, beta=recipe.beta)
-    top = (scores == scores.max()).tolist()
-    hit = sum(is_top and alike for is_top, alike in zip(top, one.same, strict=True)) / max(sum(top), 1)
-    return loss, hit
+def _losses(model: Model, row: _Row, recipe: Recipe) -> tuple[Tensor, list[float]]:
+    """The loss of each set in nats, and whether its picked reply scored highest (a share, if several did)."""
+    losses, hits = [], []
+    policies = forward.policy_log_probs(model, [one for one, _ in row], grad=torch.is_grad_enabled())
+    for (one, base), policy in zip(row, policies, strict=True):
+        reference = torch.tensor(base, device=policy.device)
+        loss = choice_loss(
+            policy,
+            reference,
+            one.chosen,
+            tokens=len(one.replies[one.chosen]),
+            same=one.same,
+            beta=recipe.beta,
+            lam=recipe.lam,
+            epsilon=recipe.epsilon,
+            weight=one.weight,
+        )
+        scores = choice_scores(policy.detach(), reference, beta=recipe.beta)
+        top = (scores == scores.max()).tolist()
+        losses.append(loss)
+        hits.append(sum(best and alike for best, alike in zip(top, one.same, strict=True)) / max(sum(top), 1))
+    return torch.stack(losses), hits
 
 
-def _batch(rows: Sequence[_Row], step: int, per_epoch: int, recipe: Recipe) -> list[_Row]:
-    """The rows of a step, counted from 0; every epoch has an order of its own, drawn from the seed."""
+def _batches(encoded: Sequence[EncodedSet], recipe: Recipe) -> list[list[list[EncodedSet]]]:
+    """The sets in an order drawn from the seed, in batches, and each batch in rows."""
+    order = list(encoded)
+    random.Random(recipe.seed).shuffle(order)  # noqa: S311
+    chunks = (order[start : start + recipe.batch] for start in range(0, len(order), recipe.batch))
+    return [list(bundles(chunk, recipe.batch)) for chunk in chunks]
+
+
+def _place(step: int, per_epoch: int, recipe: Recipe) -> int:
+    """Which batch a step takes, counted from 0; every epoch has an order of its own, drawn from the seed."""
     epoch, place = divmod(step, per_epoch)
-    order = list(range(len(rows)))
+    order = list(range(per_epoch))
     random.Random(f"{recipe.seed}:{epoch}").shuffle(order)  # noqa: S311
-    return [rows[i] for i in order[place * recipe.batch : (place + 1) * recipe.batch]]
+    return order[place]
 
 
 def _schedule(step: int, total: int, warmup: float) -> float:
@@ -204,7 +222,7 @@ def _record(
     total: int,
     per_epoch: int,
     split: SplitName,
-    results: Sequence[tuple[float, float]],
+    results: Sequence[_Result],
     rate: float,
     seconds: float,
 ) -> Step:
@@ -222,7 +240,7 @@ def _record(
 
 
 def _fingerprint(encoded: Sequence[EncodedSet], trained: int, model: Model, recipe: Recipe) -> str:
-    parts = packing.fingerprint(encoded), trained, model.name, model.dtype, model.packed, recipe
+    parts = encoding.fingerprint(encoded), trained, model.name, model.dtype, model.packed, recipe
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 

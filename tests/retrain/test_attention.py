@@ -8,23 +8,38 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from picktune_retrain.attention import Layout, Unpackable, _attend_on_gpu, packed_attention
+from picktune_retrain.attention import Layout, Segment, Unpackable, _attend_on_gpu, packed_attention
 from torch import Tensor, nn
 
-layouts = st.builds(
-    Layout,
-    prompt=st.integers(1, 300),
-    replies=st.lists(st.integers(0, 20), min_size=1, max_size=4).map(tuple),
-)
+
+@st.composite
+def layouts(draw: st.DrawFn) -> Layout:
+    """A tree of segments: each goes on from one before it, or from nothing."""
+    segments: list[Segment] = []
+    for length in draw(st.lists(st.integers(1, 150), min_size=1, max_size=5)):
+        parents = [(), *(segment.seen for segment in segments)]
+        start = segments[-1].stop if segments else 0
+        segments.append(Segment(start, start + length, draw(st.sampled_from(parents))))
+    return Layout(tuple(segments))
+
+
+def prompt_and_replies(prompt: int, *replies: int) -> Layout:
+    segments = [Segment(0, prompt)]
+    for length in replies:
+        start = segments[-1].stop
+        segments.append(Segment(start, start + length, ((0, prompt),)))
+    return Layout(tuple(segments))
 
 
 def mask_of(layout: Layout) -> Tensor:
-    """What the architecture says, token by token: the prompt, and the token's own reply so far."""
-    owners = [-1] * layout.prompt + [j for j, length in enumerate(layout.replies) for _ in range(length)]
-    rows = [
-        [k <= q and owner in (-1, owners[q]) for k, owner in enumerate(owners)] for q in range(len(owners))
-    ]
-    return torch.tensor(rows)
+    """What the architecture says, token by token: the path so far."""
+    length = layout.segments[-1].stop
+    mask = torch.zeros(length, length, dtype=torch.bool)
+    for segment in layout.segments:
+        for query in range(segment.start, segment.stop):
+            for start, stop in (*segment.context, (segment.start, query + 1)):
+                mask[query, start:stop] = True
+    return mask
 
 
 def plain(query: Tensor, key: Tensor, value: Tensor, layout: Layout) -> Tensor:
@@ -44,10 +59,10 @@ def on_gpu(query: Tensor, key: Tensor, value: Tensor, layout: Layout) -> Tensor:
 
 
 @pytest.mark.parametrize("attend", [packed, on_gpu])
-@given(layout=layouts, seed=st.integers(0, 10_000))
+@given(layout=layouts(), seed=st.integers(0, 10_000))
 @settings(max_examples=25, deadline=None)
 def test_values_and_gradients_are_those_of_masked_attention(attend, layout: Layout, seed: int) -> None:
-    length = layout.prompt + sum(layout.replies)
+    length = layout.segments[-1].stop
     generator = torch.Generator().manual_seed(seed)
     inputs = [torch.randn(1, heads, length, 8, generator=generator) for heads in (4, 2, 2)]
     upstream = torch.randn(1, length, 4, 8, generator=generator)
@@ -62,7 +77,7 @@ def test_values_and_gradients_are_those_of_masked_attention(attend, layout: Layo
 
 
 def test_what_one_reply_says_does_not_reach_another() -> None:
-    layout = Layout(prompt=10, replies=(5, 7, 3))
+    layout = prompt_and_replies(10, 5, 7, 3)
     torch.manual_seed(1)
     query, key, value = (torch.randn(1, 4, 25, 8) for _ in range(3))
     before = packed(query, key, value, layout)
@@ -77,7 +92,7 @@ def test_what_one_reply_says_does_not_reach_another() -> None:
     "odd", [{"sliding_window": 12}, {"softcap": 30.0}, {"dropout": 0.1}, {"layout": None}]
 )
 def test_what_it_cannot_express_is_refused(odd: dict[str, object]) -> None:
-    layout = Layout(prompt=10, replies=(5, 7))
+    layout = prompt_and_replies(10, 5, 7)
     query = torch.randn(1, 2, 22, 8)
     with pytest.raises(Unpackable):
         packed_attention(nn.Identity(), query, query, query, None, **{"layout": layout} | odd)

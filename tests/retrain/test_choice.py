@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from picktune.records import ChoiceSet, Message, utc_now
 from picktune_retrain import forward, models
 from picktune_retrain.choice import choice_loss, score
-from picktune_retrain.packing import encode
+from picktune_retrain.encoding import encode
 from picktune_retrain.records import Recipe
 
 nats = st.floats(-300.0, 0.0)
@@ -168,12 +168,17 @@ def separate_rows(folder: Path, one: ChoiceSet, recipe: Recipe) -> list[float]:
 @pytest.mark.parametrize("family", FAMILIES, indirect=True)
 def test_packed_scores_equal_separate_rows(family: Path, caplog: pytest.LogCaptureFixture) -> None:
     recipe = Recipe(dtype="float32")
-    one = a_set(*REPLIES)
-    (scores,) = score([one], base_model=family, recipe=recipe)
+    sets = [
+        a_set(*REPLIES),
+        a_set(*REPLIES[1:], content="Where is my refund?"),
+        a_set("Hm.", content="Hello"),
+    ]
+    results = score(sets, base_model=family, recipe=recipe)
     assert not caplog.records  # no family of these fell back to plain rows
-    assert scores.base == pytest.approx(separate_rows(family, one, recipe), abs=1e-3)
-    assert scores.adapter == scores.base
-    assert scores.tokens == (20, 18, 1, 47)
+    for one, scores in zip(sets, results, strict=True):
+        assert scores.base == pytest.approx(separate_rows(family, one, recipe), abs=1e-3)
+        assert scores.adapter == scores.base
+    assert results[0].tokens == (20, 18, 1, 47)
 
 
 @pytest.mark.parametrize("family", ["gemma2"], indirect=True)
@@ -193,16 +198,17 @@ def test_before_the_first_step_the_loss_is_exactly_log_k(tiny_model: Path, dtype
     recipe = Recipe(dtype=dtype)
     model = models.load(tiny_model, recipe)
     models.add_adapter(model, recipe)
-    encoded = encode(a_set(*REPLIES[:k]), model.tokenizer, recipe)
-    forward.choose_layout(model, [encoded])
+    sets = [a_set(*REPLIES[:k]), a_set(*REPLIES[-k:], content="Where is my order?")]
+    row = [encode(one, model.tokenizer, recipe) for one in sets]
+    forward.choose_layout(model, row)
     assert model.packed
-    reference = torch.tensor(forward.reference_log_probs(model, encoded))
-    policy = forward.policy_log_probs(model, encoded)
-    assert policy.requires_grad
-    policy = policy.detach()
-    assert torch.equal(policy, reference)
-    loss = choice_loss(policy, reference, 0, tokens=1, beta=0.2)
-    assert float(loss) == float(torch.zeros(k).log_softmax(-1).neg()[0]) == pytest.approx(math.log(k))
+    for policy, base in zip(
+        forward.policy_log_probs(model, row), forward.reference_log_probs(model, row), strict=True
+    ):
+        assert policy.requires_grad
+        assert policy.tolist() == list(base)
+        loss = choice_loss(policy.detach(), torch.tensor(base), 0, tokens=1, beta=0.2)
+        assert float(loss) == float(torch.zeros(k).log_softmax(-1).neg()[0]) == pytest.approx(math.log(k))
 
 
 def test_scores_do_not_depend_on_the_order_of_the_replies(tiny_model: Path) -> None:
