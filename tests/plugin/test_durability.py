@@ -24,8 +24,9 @@ KILLS = 200
 CLIENTS = 8
 SLATES, VIEWERS = 200, 100
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
-# A plain installation has no pandas; where the developers' tools bring it, sqlite-utils would import it.
-SERVE = "import sys; sys.modules['pandas'] = None; from picktune.cli import main; main()"
+# A plain installation has neither; where the developers' tools bring them, they are half of the start.
+ABSENT = ("pandas", "httpx_aiohttp")
+SERVE = f"import sys; sys.modules.update(dict.fromkeys({ABSENT})); from picktune.cli import main; main()"
 
 
 def slate() -> Slate:
