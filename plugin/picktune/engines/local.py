@@ -173,8 +173,8 @@ class LocalEngine:
             self._adapters.clear()
 
     def _load_model(self) -> Decoder:
-        # Where others want the cores too, OpenMP's waiting threads must sleep: spinning, they take the time slices
-        # of those that they wait for. It is read once, when torch is loaded.
+        # Where others want the cores too, OpenMP's waiting threads must sleep: spinning, they take the time
+        # slices of those that they wait for. It is read once, when torch is loaded.
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
         try:
             from picktune.engines.decoder import Decoder
