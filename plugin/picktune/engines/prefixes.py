@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from picktune.engines.kv import Entry
-from picktune.engines.lora import Lora
+if TYPE_CHECKING:
+    from picktune.engines.kv import Entry
+    from picktune.engines.lora import Lora
 
 # A shorter beginning saves less than looking after it costs.
 SHORTEST = 16
