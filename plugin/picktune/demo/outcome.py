@@ -64,10 +64,10 @@ def show(console: Console, outcome: Outcome, before: Support, after: Support) ->
         title_style="bold",
         caption_justify="left",
     )
-    for heading in ("", "slates", "tuned picked", "support rate", "95 % interval", "verdict"):
-        table.add_column(heading, justify="left" if heading in ("", "verdict") else "right")
-    table.add_row("before: base against base, training tickets", *_cells(before))
-    table.add_row(f"after: {outcome.adapter} against base, unseen tickets", *_cells(after))
+    for heading in ("", "tickets", "slates", "tuned picked", "support rate", "95 % interval", "verdict"):
+        table.add_column(heading, justify="left" if heading in ("", "tickets", "verdict") else "right")
+    table.add_row("before: base against base", "training", *_cells(before))
+    table.add_row(f"after: {outcome.adapter} against base", "unseen", *_cells(after))
     console.print(table)
 
 

@@ -171,3 +171,15 @@ def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     assert "the server has ended" in done.stderr
     assert "serve.log" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.model
+def test_a_short_loop_on_the_real_model(tmp_path: Path, smollm2: Path) -> None:
+    small = ["--train-slates", "10", "--fresh-slates", "6", "--max-tokens", "24", "--regardless"]
+    done = run(demo(tmp_path / "home", "--auto", *small, "--nightly", NIGHT), tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    figures = json.loads(done.stdout.strip().splitlines()[-1])
+    assert figures["slates"] >= 6
+    (version,) = Registry(tmp_path / "home" / "registry").versions()
+    assert version.base_model == smollm2.name
+    assert "Traceback" not in (tmp_path / "home" / "serve.log").read_text("utf-8")
