@@ -30,7 +30,7 @@ def utc_now() -> datetime:
 
 
 class Record(Struct, frozen=True, forbid_unknown_fields=True):
-    """The base of all records; each says ``frozen`` and ``kw_only`` itself, for neither msgspec nor mypy passes both on."""
+    """The base of all records; each says ``frozen`` and ``kw_only`` itself, for neither is passed on."""
 
 
 class Message(Record, frozen=True, kw_only=True):
