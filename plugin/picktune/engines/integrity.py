@@ -21,7 +21,7 @@ _PROMPTS = (
     "我昨天买的鞋子尺码不对，想换一双，应该怎么办？",
     "Say the days of the week.",
 )
-_GREEDY = Sampling(temperature=0.0, top_p=1.0, max_tokens=24)
+_GREEDY = Sampling(temperature=0.0, top_p=1.0, max_tokens=16)
 _PATIENCE = 5
 
 
