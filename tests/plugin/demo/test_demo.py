@@ -175,11 +175,11 @@ def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
 
 @pytest.mark.model
 def test_a_short_loop_on_the_real_model(tmp_path: Path, smollm2: Path) -> None:
-    small = ["--train-slates", "10", "--fresh-slates", "6", "--max-tokens", "24", "--regardless"]
+    small = ["--train-slates", "8", "--fresh-slates", "4", "--max-tokens", "16", "--regardless"]
     done = run(demo(tmp_path / "home", "--auto", *small, "--nightly", NIGHT), tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     figures = json.loads(done.stdout.strip().splitlines()[-1])
-    assert figures["slates"] >= 6
+    assert figures["slates"] >= 4
     (version,) = Registry(tmp_path / "home" / "registry").versions()
-    assert version.base_model == smollm2.name
+    assert Path(version.base_model).name == smollm2.name
     assert "Traceback" not in (tmp_path / "home" / "serve.log").read_text("utf-8")
