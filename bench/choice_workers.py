@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_VERBOSITY="error", TOKENIZERS_PARALLELISM="false")
+# As Picktune sets it; TRL and the bare products get it too, and where the machine is not idle gain by it.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 warnings.filterwarnings("ignore")
 
 import torch  # noqa: E402

@@ -79,6 +79,9 @@ def score(
     ``MissingExtra`` without torch, ``EngineDown`` without the base, ``AdapterCorrupt`` if the adapter does
     not fit, and ``InvalidInput`` or ``EngineError`` for a set that cannot be encoded.
     """
+    from picktune_retrain.models import require_torch
+
+    require_torch()
     from picktune_retrain import encoding, forward, models, packing
 
     model = models.load(base_model, recipe)
