@@ -117,7 +117,7 @@ class Desk:
         self.app = create_app(service=self.service)
         config = uvicorn.Config(self.app, host="127.0.0.1", port=0, log_level="warning", ws="none")
         self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)  # whatever fails, the tests end
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def _run(self) -> None:
@@ -129,8 +129,12 @@ class Desk:
 
     def __enter__(self) -> Desk:
         self._thread.start()
-        until(lambda: self._server.started, "the server starts")
-        self.do(self.service.until_ready(60))
+        try:
+            until(lambda: self._server.started, "the server starts")
+            self.do(self.service.until_ready(60))
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

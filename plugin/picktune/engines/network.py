@@ -48,6 +48,7 @@ class Network:
         parameters = inspect.signature(self.model.forward).parameters
         self._positions = "position_ids" in parameters
         self._keep = {"logits_to_keep": 1} if "logits_to_keep" in parameters else {}
+        self._cache = "cache" if "cache" in parameters else "past_key_values"  # until transformers 5.23
         self.elastic = self._positions and is_elastic(self.new_cache())
         self._whole_masks = False
         self._whole_masks = self.elastic and self._takes_whole_masks()
@@ -95,13 +96,11 @@ class Network:
         mask: Tensor = seen.long()
         if self._whole_masks:
             mask = seen[:, None, None, :] & (columns <= steps[:, None])
-        extra: dict[str, Any] = dict(self._keep)
+        extra: dict[str, Any] = {**self._keep, self._cache: cache}
         if self._positions:
             extra["position_ids"] = (steps - before).clamp(min=0)
         self.router.route(adapters)
-        output = self.model(
-            input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True, **extra
-        )
+        output = self.model(input_ids=ids, attention_mask=mask, use_cache=True, **extra)
         return output.logits[:, -1].float().cpu().numpy()
 
     def _takes_whole_masks(self) -> bool:
