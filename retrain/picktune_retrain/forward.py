@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from picktune_retrain import attention, models
+from picktune_retrain.decoder import fuse_layers, release_layers
 from picktune_retrain.encoding import EncodedSet
 from picktune_retrain.fused import token_log_probs
 from picktune_retrain.models import Model
@@ -58,23 +59,28 @@ def choose_layout(model: Model, sets: Sequence[EncodedSet]) -> None:
     )
     # A second set that begins as the first and goes on otherwise, so that the row is a tree.
     probes = [start, replace(start, prompt=start.prompt[: 2 * len(start.prompt) // 3] + start.prompt[:5])]
-    plain_attention = model.network.config._attn_implementation
+    own = model.network.config._attn_implementation
     window = getattr(model.network.config, "sliding_window", None) or math.inf
     with models.float32(model), torch.no_grad():
         plain = torch.cat(_rows(model, probes))
+
+        def difference() -> float:
+            return float((torch.cat(_packed(model, probes)) - plain).abs().max())
+
         why = None
         try:
             if pack([longest]).layout.longest > window:
                 raise attention.Unpackable(f"its attention sees only the last {window} tokens")
             model.network.set_attn_implementation(attention.install())
-            difference = float((torch.cat(_packed(model, probes)) - plain).abs().max())
-            if not difference <= TOLERANCE:
-                why = f"packed and plain rows differ by {difference:.3g} nats"
+            if fuse_layers(_base(model)) and not difference() <= TOLERANCE:
+                release_layers(_base(model))
+            if not (nats := difference()) <= TOLERANCE:
+                why = f"packed and plain rows differ by {nats:.3g} nats"
         except (attention.Unpackable, TypeError, ValueError, AttributeError, RuntimeError) as error:
             why = f"it refuses packed rows: {error}"
     model.packed = why is None
     if why is not None:
-        model.network.set_attn_implementation(plain_attention)
+        model.network.set_attn_implementation(own)
         logger.warning("%s is trained and scored a row for each reply, which is slower: %s", model.name, why)
 
 

@@ -6,7 +6,7 @@ Both are for weights that are frozen: they never compute a gradient that nobody 
 from __future__ import annotations
 
 from types import MethodType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -65,14 +65,34 @@ def fuse(network: nn.Module) -> int:
     return count
 
 
+class LinearParts(NamedTuple):
+    """A linear layer taken apart: W [o, i], bias, and its pair A [r, i], B [o, r] if that is switched on."""
+
+    weight: Tensor
+    bias: Tensor | None
+    pair: tuple[Tensor, Tensor] | None
+    scaling: float
+
+
+def parts(layer: Any) -> LinearParts | None:
+    """What a linear layer, PEFT's or a plain one, is made of; ``None`` if it was not fused."""
+    if type(layer) is nn.Linear:
+        return LinearParts(layer.weight, layer.bias, None, 0.0)
+    if "forward" not in layer.__dict__:
+        return None
+    base = layer.base_layer
+    if layer.disable_adapters:
+        return LinearParts(base.weight, base.bias, None, 0.0)
+    (name,) = layer.active_adapters
+    pair = layer.lora_A[name].weight, layer.lora_B[name].weight
+    return LinearParts(base.weight, base.bias, pair, layer.scaling[name])
+
+
 def _forward(self: Any, x: Tensor) -> Tensor:
-    base = self.base_layer
-    if self.disable_adapters:
-        return F.linear(x, base.weight, base.bias)
-    (name,) = self.active_adapters
-    a, b = self.lora_A[name].weight, self.lora_B[name].weight
-    arguments = x, base.weight, base.bias, a, b, self.scaling[name]
-    result: Tensor = _LoRALinear.apply(*arguments)  # type: ignore[no-untyped-call]
+    weight, bias, pair, scaling = parts(self)  # type: ignore[misc]
+    if pair is None:
+        return F.linear(x, weight, bias)
+    result: Tensor = _LoRALinear.apply(x, weight, bias, *pair, scaling)  # type: ignore[no-untyped-call]
     return result
 
 
