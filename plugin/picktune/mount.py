@@ -1,4 +1,4 @@
-"""Everything that lies under the prefix, as one application: the API, the pages, and how it all is."""
+"""Everything that lies under the prefix, as one application: API, gateway, pages, and how it all is."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from picktune import pages
+from picktune import gateway, pages
 from picktune.api import ENDPOINTS
 from picktune.auth import CSRF_HEADER
 from picktune.errors import PicktuneError
+from picktune.gateway.routes import CONVERSATION_HEADER
 from picktune.health import Liveness
 from picktune.service import Service
 from picktune.wire import BodyLimit, json_answer, on_error
@@ -30,7 +31,7 @@ def mounted(service: Service) -> Starlette:
                 CORSMiddleware,
                 allow_origins=settings.cors_origins,
                 allow_methods=["GET", "POST"],
-                allow_headers=["Authorization", "Content-Type", CSRF_HEADER],
+                allow_headers=["Authorization", "Content-Type", CSRF_HEADER, CONVERSATION_HEADER],
                 expose_headers=["Retry-After"],
                 max_age=600,
             )
@@ -38,6 +39,7 @@ def mounted(service: Service) -> Starlette:
     app = Starlette(
         routes=[
             *(endpoint.route(service) for endpoint in ENDPOINTS),
+            *gateway.routes(service),
             *health_routes(service),
             _openapi_route(settings.prefix),
             *pages.routes(service),

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document of the JSON API, made from the table of endpoints and the records' schemas."""
+"""The OpenAPI 3.1 document of API and gateway, made from the table of endpoints and the records' schemas."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from picktune.auth import CSRF_HEADER
 from picktune.bodies import ErrorBody
 from picktune.endpoint import Endpoint
 from picktune.errors import PicktuneError
+from picktune.gateway import openapi as gateway
 from picktune.health import Liveness, Readiness
-from picktune.records import Record
 
 # What any address can answer, besides what its row names.
 EVERYWHERE = ("unauthenticated", "forbidden", "internal_error")
@@ -30,15 +30,16 @@ REF = "#/components/schemas/{name}"
 
 def document(prefix: str) -> dict[str, Any]:
     """The document for an installation under ``prefix``, ready to be encoded as JSON."""
-    kinds: list[type[Record]] = [ErrorBody, Liveness, Readiness]
+    kinds: list[type] = [ErrorBody, Liveness, Readiness, *gateway.KINDS]
     for endpoint in ENDPOINTS:
         kinds += [kind for kind in (endpoint.body, endpoint.query, endpoint.answer()) if kind is not None]
     schemas, components = msgspec.json.schema_components(kinds, ref_template=REF)
-    refs = dict(zip(kinds, schemas, strict=True))
+    refs: dict[type, Any] = dict(zip(kinds, schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in ENDPOINTS:
         path = paths.setdefault(f"/v1{endpoint.path}", {})
         path[endpoint.method.lower()] = _operation(endpoint, refs, components)
+    paths |= gateway.paths(refs)
     paths["/healthz"] = {"get": _health("healthz", "The process answers.", refs[Liveness])}
     paths["/readyz"] = {
         "get": _health("readyz", "Whether a slate could be drawn and kept now.", refs[Readiness])
@@ -69,9 +70,7 @@ def document(prefix: str) -> dict[str, Any]:
     }
 
 
-def _operation(
-    endpoint: Endpoint, refs: dict[type[Record], Any], components: dict[str, Any]
-) -> dict[str, Any]:
+def _operation(endpoint: Endpoint, refs: dict[type, Any], components: dict[str, Any]) -> dict[str, Any]:
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in re.findall(r"{(\w+)}", endpoint.path)

@@ -14,7 +14,7 @@ from picktune_adapters import Aliases
 from picktune_adapters.registry import Registry
 
 from picktune.auth import Auth
-from picktune.engines.base import Engine
+from picktune.engines.base import Engine, Speaker
 from picktune.errors import Conflict, EngineDown, InvalidInput, LogUnavailable
 from picktune.follower import Follower
 from picktune.health import Health, Readiness
@@ -28,6 +28,7 @@ from picktune.records import (
     Message,
     Pick,
     Reaction,
+    Sampling,
     Slate,
     Turn,
     new_id,
@@ -94,6 +95,11 @@ class Service:
         except TimeoutError:
             raise EngineDown(self._follower.engine_problem or "the engine did not start") from None
 
+    def check_engine(self) -> None:
+        """Raise ``EngineDown``, saying why, if the engine does not run yet or has stopped."""
+        if self._follower.engine_problem is not None:
+            raise EngineDown(self._follower.engine_problem)
+
     async def readiness(self) -> Readiness:
         """Whether a slate could be drawn and kept now, and if not, what is missing."""
         return await self._health.readiness()
@@ -120,16 +126,18 @@ class Service:
         tags: Sequence[str] = (),
         locale: str = "en",
         policy: str | None = None,
+        sampling: Sampling | None = None,
+        speaker: Speaker | None = None,
     ) -> Slate:
         """Draw a slate for the messages and keep it; ``is_kept`` tells if it has to wait for the log.
 
-        Raises ``InvalidInput`` for messages that leave nothing to answer or an unknown policy, ``EngineBusy``
-        and ``EngineDown``.
+        ``sampling`` replaces the settings' own, and ``speaker`` the engine, for this slate. Raises
+        ``InvalidInput`` for messages that leave nothing to answer or an unknown policy, ``EngineBusy`` and
+        ``EngineDown``.
         """
         _check_answerable(messages)
         chosen = policy_named(policy or self.settings.policy)
-        if self._follower.engine_problem is not None:
-            raise EngineDown(self._follower.engine_problem)
+        self.check_engine()
         now = self.now()
         turn = Turn(
             id=new_id(),
@@ -143,11 +151,11 @@ class Service:
         slate = await draw(
             turn,
             chosen,
-            self.engine,
+            speaker or self.engine,
             self.aliases,
             rng=self.rng,
             now=now,
-            sampling=self.settings.sampling,
+            sampling=sampling or self.settings.sampling,
             timeout=self.settings.timeout,
         )
         await self._keeper.keep_slate(slate)

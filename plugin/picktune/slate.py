@@ -14,7 +14,7 @@ from datetime import datetime
 from msgspec import structs
 from picktune_adapters import Aliases
 
-from picktune.engines.base import Engine, Generation
+from picktune.engines.base import Generation, Speaker
 from picktune.errors import EngineBusy, EngineError, InvalidInput, PicktuneError
 from picktune.policy import POLICIES, Policy, arms_of, policy_named
 from picktune.records import Arm, Candidate, Record, Sampling, Slate, Turn, new_id
@@ -42,7 +42,7 @@ class _Draw(Record, frozen=True, kw_only=True):
 async def draw(
     turn: Turn,
     policy: Policy,
-    engine: Engine,
+    engine: Speaker,
     aliases: Aliases,
     *,
     rng: random.Random,
@@ -134,7 +134,7 @@ def new_candidate_id(rng: random.Random) -> str:
 
 
 async def _draw_arms(
-    plan: _Draw, arms: Sequence[tuple[Arm, int]], engine: Engine, round_: str
+    plan: _Draw, arms: Sequence[tuple[Arm, int]], engine: Speaker, round_: str
 ) -> tuple[list[_Drawn], list[PicktuneError]]:
     """What the arms said, with what went wrong; raises ``EngineBusy`` as soon as one arm finds no room."""
 
@@ -176,7 +176,7 @@ async def _draw_arms(
 
 
 async def _without_duplicates(
-    plan: _Draw, drawn: list[_Drawn], engine: Engine
+    plan: _Draw, drawn: list[_Drawn], engine: Speaker
 ) -> tuple[list[_Drawn], list[PicktuneError]]:
     """Draw the repeated texts again once, then merge what is still the same.
 

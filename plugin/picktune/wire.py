@@ -75,6 +75,12 @@ def read_query(request: Request, kind: type[T]) -> T:
 
 def error_answer(error: PicktuneError) -> Response:
     """An error of ours in the one shape."""
+    detail = ErrorDetail(code=error.code, message=error.message, field=error.field)
+    return json_answer(ErrorBody(error=detail), error.status, error_headers(error))
+
+
+def error_headers(error: PicktuneError) -> dict[str, str]:
+    """The headers of an error, whatever the shape of its body: when to come back, how to sign in."""
     headers = {}
     if isinstance(error, EngineBusy):
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
@@ -82,8 +88,7 @@ def error_answer(error: PicktuneError) -> Response:
         headers["Retry-After"] = "5"
     elif isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = 'Bearer realm="picktune"'
-    detail = ErrorDetail(code=error.code, message=error.message, field=error.field)
-    return json_answer(ErrorBody(error=detail), error.status, headers)
+    return headers
 
 
 async def on_error(request: Request, error: Exception) -> Response:

@@ -8,6 +8,7 @@ from typing import Any
 import openapi_spec_validator
 import pytest
 from jsonschema import Draft202012Validator
+from picktune import gateway
 from picktune.api import ENDPOINTS
 from picktune.mount import mounted
 from picktune.service import Service
@@ -44,7 +45,7 @@ async def test_every_route_of_the_api_is_in_it(document: dict[str, Any], service
     served -= {("get", "/workbench.json"), ("get", "/conversation.json"), ("get", "/session.json")}
     written = {(method, path) for path, methods in document["paths"].items() for method in methods}
     assert written == served
-    assert len(served) == len(ENDPOINTS) + 3
+    assert len(served) == len(ENDPOINTS) + len(gateway.routes(service)) + 3
 
 
 @pytest.mark.anyio
@@ -78,12 +79,18 @@ async def test_real_answers_fit_their_schemas(document: dict[str, Any], api: Any
         ("get", "/v1/conversations/{conversation_id}", "/v1/conversations/c", None),
         ("post", "/v1/conversations/{conversation_id}/slate", "/v1/conversations/c/slate", {"viewer": "tom"}),
         ("post", "/v1/slates", "/v1/slates", {"messages": ASK}),
+        ("post", "/v1/chat/completions", "/v1/chat/completions", {"model": "picktune", "messages": ASK}),
+        ("get", "/v1/models", "/v1/models", None),
+        ("get", "/v1/models/{model}", "/v1/models/picktune", None),
         ("get", "/healthz", "/healthz", None),
         ("get", "/readyz", "/readyz", None),
         # and errors
         ("get", "/v1/slates/{slate_id}", "/v1/slates/nothing", None),
         ("post", "/v1/slates", "/v1/slates", {"messages": []}),
         ("post", "/v1/picks", "/v1/picks", {**pick, "verdict": "tie"}),
+        ("post", "/v1/chat/completions", "/v1/chat/completions", {"model": "picktune", "messages": []}),
+        ("post", "/v1/chat/completions", "/v1/chat/completions", {"model": "base", "messages": ASK}),
+        ("get", "/v1/models/{model}", "/v1/models/nothing", None),
     ]
     for method, path, address, body in asked:
         operation = document["paths"][path][method]

@@ -40,6 +40,7 @@ class _Choice(Struct):
 
 
 class _Usage(Struct):
+    prompt_tokens: int = 0
     completion_tokens: int = 0
 
 

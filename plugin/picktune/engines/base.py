@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from picktune.records import Message, Record, Sampling
 
 
 class Generation(Record, frozen=True, kw_only=True):
-    """One sampled reply; ``latency`` is in seconds, from submission to the last token."""
+    """One sampled reply; ``latency`` is in seconds, from submission to the last token.
+
+    ``prompt_tokens`` counts what the model read before it, or is 0 where the engine does not say.
+    """
 
     text: str
     tokens: int
     latency: float
     finish_reason: str
+    prompt_tokens: int = 0
 
 
-class Engine(Protocol):
-    """Samples replies. Implementations never block the event loop and are safe to call concurrently."""
-
-    @property
-    def base_model(self) -> str:
-        """The name or folder of the base model, as adapters name it."""
-        ...
-
-    async def start(self) -> None:
-        """Make ready to answer: load the model, or reach the server.
-
-        Raises ``EngineDown`` if that cannot be done.
-        """
-        ...
+class Speaker(Protocol):
+    """Samples replies: all that the drawing of a slate needs of an engine."""
 
     async def generate(
         self,
@@ -47,6 +39,22 @@ class Engine(Protocol):
         ``seed`` makes the replies reproducible on this engine as far as its arithmetic allows;
         ``temperature=0`` is greedy. Raises ``EngineBusy`` when the queue is full, ``EngineDown`` when
         nothing answers, ``AdapterNotFound`` when no adapter of that name is loaded.
+        """
+        ...
+
+
+class Engine(Speaker, Protocol):
+    """Samples replies. Implementations never block the event loop and are safe to call concurrently."""
+
+    @property
+    def base_model(self) -> str:
+        """The name or folder of the base model, as adapters name it."""
+        ...
+
+    async def start(self) -> None:
+        """Make ready to answer: load the model, or reach the server.
+
+        Raises ``EngineDown`` if that cannot be done.
         """
         ...
 
@@ -71,4 +79,32 @@ class Engine(Protocol):
 
     async def close(self) -> None:
         """Let go of the model or of the connections."""
+        ...
+
+
+@runtime_checkable
+class Forwarding(Protocol):
+    """An engine whose server itself speaks OpenAI's chat completions, and takes more of their fields."""
+
+    async def generate(
+        self,
+        messages: Sequence[Message],
+        *,
+        model: str | None,
+        n: int,
+        sampling: Sampling,
+        seed: int,
+        options: Mapping[str, Any] = ...,
+    ) -> list[Generation]:
+        """See ``Engine.generate``; ``options`` are further fields of the request, sent as they are."""
+        ...
+
+    async def forward(
+        self, messages: Sequence[Mapping[str, Any]], fields: Mapping[str, Any], *, model: str | None
+    ) -> dict[str, Any]:
+        """The server's own answer to messages that may hold tool calls, and to whatever ``fields`` ask.
+
+        Raises what ``Engine.generate`` raises, and ``InvalidInput`` with the server's reason if it refuses
+        the request.
+        """
         ...

@@ -259,6 +259,7 @@ class LocalEngine:
                         tokens=len(row.tokens),
                         latency=now - request.since,
                         finish_reason=row.finish,
+                        prompt_tokens=len(row.prompt),
                     )
             error = next((row.error for row in request.rows if row.error is not None), None)
             if error is not None:

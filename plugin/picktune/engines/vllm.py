@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import math
-import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os.path import realpath
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -18,8 +18,15 @@ from picktune_adapters.names import check_name, is_name
 
 from picktune.engines.answers import Completion, Model, Models, checked, decode, reason
 from picktune.engines.base import Generation
-from picktune.engines.chat import well_formed
-from picktune.errors import AdapterCorrupt, AdapterNotFound, EngineBusy, EngineDown, EngineError
+from picktune.engines.prompts import TOO_LONG, defused, shorter
+from picktune.errors import (
+    AdapterCorrupt,
+    AdapterNotFound,
+    EngineBusy,
+    EngineDown,
+    EngineError,
+    InvalidInput,
+)
 from picktune.records import Message, Sampling
 
 # Seconds: a server that is there accepts at once, but may think for minutes.
@@ -27,11 +34,8 @@ TIMEOUT = httpx.Timeout(connect=5.0, read=180.0, write=30.0, pool=30.0)
 # vLLM closes a connection that has idled for five seconds; one must not be in use again at that moment.
 _LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=50, keepalive_expiry=2.0)
 _ALREADY = "already"
-_TOO_LONG = re.compile(r"context length|max_model_len|too long|longer than", re.IGNORECASE)
-# Control tokens as the common chat templates write them.
-_CONTROL = re.compile(
-    r"<(?=\|[^\s<>|]{1,60}\|>|/?s>|(?:start|end)_of_turn>|bos>|eos>)|\[(?=/?INST\]|/?SYSTEM_PROMPT\])"
-)
+_CHAT = "/v1/chat/completions"
+_NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 
 class VLLMEngine:
@@ -60,20 +64,23 @@ class VLLMEngine:
         await self._models()
 
     async def generate(
-        self, messages: Sequence[Message], *, model: str | None, n: int, sampling: Sampling, seed: int
+        self,
+        messages: Sequence[Message],
+        *,
+        model: str | None,
+        n: int,
+        sampling: Sampling,
+        seed: int,
+        options: Mapping[str, Any] = _NO_OPTIONS,
     ) -> list[Generation]:
-        """Sample ``n`` replies; see ``Engine.generate``."""
-        base = self._base or await self._models()
-        if model is not None and model not in self._names:
-            if is_name(model):
-                await self._models()
-            if model not in self._names:
-                raise AdapterNotFound(model, sorted(self._names))
+        """Sample ``n`` replies; see ``Engine.generate`` and ``Forwarding.generate``."""
+        base = await self._serving(model)
         if n < 1:
             return []
         greedy = sampling.temperature == 0.0
         since = time.perf_counter()
         body = {
+            **options,
             "model": model or base.id,
             "n": 1 if greedy else n,
             "temperature": sampling.temperature,
@@ -83,20 +90,17 @@ class VLLMEngine:
             "seed": seed,
             "return_token_ids": True,
         }
-        kept = [_defused(message) for message in messages]
+        kept = [structs.replace(one, content=defused(one.content)) for one in messages]
         while True:
             body["messages"] = [{"role": message.role, "content": message.content} for message in kept]
-            response = await self._post("/v1/chat/completions", body)
-            if response.status_code != 400 or not _TOO_LONG.search(response.text):
+            response = await self._post(_CHAT, body)
+            if response.status_code != 400 or not TOO_LONG.search(response.text):
                 break
-            shorter = _shorter(kept)
-            if shorter == kept:
+            less = shorter(kept)
+            if less == kept:
                 break
-            kept = shorter
-        if response.status_code == 404 and model is not None:
-            self._names.discard(model)
-            raise AdapterNotFound(model, sorted(self._names))
-        completion = decode(checked(response), Completion)
+            kept = less
+        completion = decode(self._answered(response, model, bool(options)), Completion)
         latency = time.perf_counter() - since
         choices = sorted(completion.choices, key=lambda choice: choice.index)
         if not choices:
@@ -108,10 +112,24 @@ class VLLMEngine:
                 tokens=shared if choice.token_ids is None else len(choice.token_ids),
                 latency=latency,
                 finish_reason=choice.finish_reason or "stop",
+                prompt_tokens=completion.usage.prompt_tokens if completion.usage else 0,
             )
             for choice in choices
         ]
         return replies * n if greedy else replies
+
+    async def forward(
+        self, messages: Sequence[Mapping[str, Any]], fields: Mapping[str, Any], *, model: str | None
+    ) -> dict[str, Any]:
+        """The server's own answer; see ``Forwarding.forward``."""
+        base = await self._serving(model)
+        said = [
+            {**one, "content": defused(one["content"])} if isinstance(one.get("content"), str) else {**one}
+            for one in messages
+        ]
+        body = {**fields, "model": model or base.id, "messages": said, "stream": False}
+        response = self._answered(await self._post(_CHAT, body), model, refusable=True)
+        return decode(response, dict[str, Any])
 
     async def load(self, name: str, folder: Path) -> None:
         """Load an adapter into the server, which must see the same folder under the same path.
@@ -177,6 +195,25 @@ class VLLMEngine:
             raise EngineDown(f"vLLM at {self.url} was not reached yet; start the engine first")
         return self._base
 
+    async def _serving(self, model: str | None) -> Model:
+        """The base, if the server serves the adapter, should one be named; else ``AdapterNotFound``."""
+        base = self._base or await self._models()
+        if model is not None and model not in self._names:
+            if is_name(model):
+                await self._models()
+            if model not in self._names:
+                raise AdapterNotFound(model, sorted(self._names))
+        return base
+
+    def _answered(self, response: httpx.Response, model: str | None, refusable: bool) -> httpx.Response:
+        """The response, if it is a success; whoever chose the fields hears why the server refuses them."""
+        if response.status_code == 404 and model is not None:
+            self._names.discard(model)
+            raise AdapterNotFound(model, sorted(self._names))
+        if refusable and response.status_code in (400, 422):
+            raise InvalidInput(f"the model's server refuses the request: {reason(response)}")
+        return checked(response)
+
     async def _models(self) -> Model:
         listed = await self._listed()
         base = next((model for model in listed if model.parent is None), None)
@@ -227,24 +264,3 @@ def _checked_path(folder: Path, base: Path) -> str:
     """The real path of a sound adapter's folder; a base that is no folder here cannot be compared with."""
     check_adapter(folder, base=base if any(base.glob("*.safetensors")) else None)
     return realpath(folder)
-
-
-def _defused(message: Message) -> Message:
-    """The message, with what looks like a control token broken by a zero-width space.
-
-    The server tokenises the rendered prompt, so a control token that somebody types would become one.
-    """
-    content = _CONTROL.sub(lambda found: f"{found[0]}\u200b", well_formed(message.content))
-    return structs.replace(message, content=content)
-
-
-def _shorter(messages: list[Message]) -> list[Message]:
-    """Without the older half of what is between system and last message, or of the last message's text."""
-    head = 1 if messages[0].role == "system" and len(messages) > 1 else 0
-    middle = messages[head:-1]
-    if middle:
-        return [*messages[:head], *middle[(len(middle) + 1) // 2 :], messages[-1]]
-    last = messages[-1]
-    if not last.content:
-        return messages
-    return [*messages[:head], structs.replace(last, content=last.content[(len(last.content) + 1) // 2 :])]

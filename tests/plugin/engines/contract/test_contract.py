@@ -49,6 +49,7 @@ async def test_gives_as_many_replies_as_asked(case: Any) -> None:
             assert 1 <= reply.tokens <= WARM.max_tokens
             assert reply.latency > 0
             assert reply.finish_reason in ("stop", "length")
+            assert reply.prompt_tokens == replies[0].prompt_tokens > len(QUESTIONS[0].split())
 
 
 async def test_is_greedy_at_temperature_zero(case: Any) -> None:

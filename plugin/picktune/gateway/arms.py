@@ -1,0 +1,113 @@
+"""A named arm: one model's own replies, straight from the engine, for whoever may know who speaks."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, structs
+
+from picktune.endpoint import Call
+from picktune.engines.base import Forwarding, Generation
+from picktune.errors import AdapterNotFound, EngineError
+from picktune.gateway.bodies import ChatCompletion, ChatRequest, Choice, Said, Usage
+from picktune.gateway.errors import ModelNotFound
+from picktune.gateway.fields import messages_of, options_of, raw_messages_of, sampling_of
+from picktune.records import Sampling, new_id
+from picktune.service import Service
+
+BASE = "base"
+ALIASES = ("champion", "challenger")
+
+
+async def arm_names(service: Service) -> list[str]:
+    """The arms that can be asked for now: the base, the aliases that point somewhere, and the adapters."""
+    aliases = [name for name in ALIASES if getattr(service.aliases, name)]
+    return [BASE, *aliases, *(await service.engine.loaded())]
+
+
+async def arm_completion(call: Call) -> ChatCompletion:
+    """What the named arm says; no slate is drawn and nothing is logged.
+
+    Raises ``ModelNotFound`` for an arm that does not speak now, and what ``Engine.generate`` raises.
+    """
+    asked: ChatRequest = call.body
+    service: Service = call.service
+    service.check_engine()
+    model = _model(asked.model, service)
+    sampling = sampling_of(asked, service.settings.sampling)
+    seed = service.rng.getrandbits(31) if asked.seed is None else asked.seed % 2**31
+    forwarding = service.engine if isinstance(service.engine, Forwarding) else None
+    options = options_of(asked, slate=False, forwarding=forwarding is not None)
+    seconds = service.settings.timeout
+    try:
+        async with asyncio.timeout(seconds):
+            if forwarding is None:
+                said = await service.engine.generate(
+                    messages_of(asked), model=model, n=asked.n or 1, sampling=sampling, seed=seed
+                )
+                answer = _generated(said)
+            else:
+                fields = {**options, "n": asked.n or 1, "seed": seed, **_sampled(sampling)}
+                answer = _forwarded(await forwarding.forward(raw_messages_of(asked), fields, model=model))
+    except AdapterNotFound:
+        raise ModelNotFound(asked.model) from None
+    except TimeoutError:
+        raise EngineError(f"{asked.model!r} did not answer within {seconds:g} s") from None
+    return structs.replace(
+        answer, created=int(service.now().timestamp()), model=BASE if model is None else model
+    )
+
+
+def _model(name: str, service: Service) -> str | None:
+    """The adapter behind the name, or ``None`` for the base."""
+    if name == BASE:
+        return None
+    if name not in ALIASES:
+        return name
+    adapter: str | None = getattr(service.aliases, name)
+    if adapter is None:
+        raise ModelNotFound(name)
+    return adapter
+
+
+def _sampled(sampling: Sampling) -> dict[str, Any]:
+    fields = structs.asdict(sampling)
+    if sampling.temperature == 0.0:
+        # Greedy, so what is left of the nucleus does not matter; some servers refuse several of the same.
+        fields["top_p"] = 1.0
+    return fields
+
+
+def _generated(said: list[Generation]) -> ChatCompletion:
+    tokens = sum(one.tokens for one in said)
+    prompt = max(one.prompt_tokens for one in said)
+    return ChatCompletion(
+        id=f"chatcmpl-{new_id()}",
+        created=0,
+        model=BASE,
+        choices=tuple(
+            Choice(index=place, message=Said(content=one.text), finish_reason=one.finish_reason)
+            for place, one in enumerate(said)
+        ),
+        usage=Usage(prompt_tokens=prompt, completion_tokens=tokens, total_tokens=prompt + tokens),
+    )
+
+
+def _forwarded(body: dict[str, Any]) -> ChatCompletion:
+    ours = {"id": f"chatcmpl-{new_id()}", "created": 0, "model": BASE, "system_fingerprint": None}
+    try:
+        answer = msgspec.convert({**body, **ours}, ChatCompletion)
+    except msgspec.ValidationError as error:
+        raise EngineError(f"the model's server answered something that is no completion ({error})") from None
+    # An empty list would tell a client that tools were called.
+    choices = tuple(
+        one if one.message.tool_calls else structs.replace(one, message=_without_calls(one.message))
+        for one in answer.choices
+    )
+    return structs.replace(answer, choices=choices, picktune=UNSET)
+
+
+def _without_calls(said: Said) -> Said:
+    return structs.replace(said, tool_calls=UNSET)

@@ -1,0 +1,132 @@
+"""The gateway's addresses, who may use them, and what becomes of a client that goes away."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from picktune.auth import Viewer, require
+from picktune.endpoint import Call
+from picktune.errors import InvalidInput, PicktuneError
+from picktune.gateway.arms import ALIASES, BASE, arm_completion, arm_names
+from picktune.gateway.bodies import ChatCompletion, ChatRequest, ModelCard, ModelList
+from picktune.gateway.errors import ModelNotFound, gateway_error, internal_error
+from picktune.gateway.slates import PICKTUNE, slate_completion
+from picktune.gateway.stream import events
+from picktune.service import Service
+from picktune.wire import HEADERS, json_answer, read_body
+
+T = TypeVar("T")
+
+CONVERSATION_HEADER = "X-Picktune-Conversation"
+CLIENT_GONE = 499  # nginx's; nobody is there to read it
+
+logger = logging.getLogger("picktune")
+
+
+def routes(service: Service) -> list[Route]:
+    """``/v1/chat/completions``, ``/v1/models`` and ``/v1/models/{model}``."""
+    created = int(service.now().timestamp())
+
+    async def complete(request: Request) -> Response:
+        viewer = require(request, "slate")
+        asked = await read_body(request, ChatRequest)
+        call = Call(service=service, viewer=viewer, path={}, body=asked)
+        answer = await while_there(request, _answer(request, call))
+        if not asked.stream:
+            return json_answer(answer)
+        usage = asked.stream_options is not None and bool(asked.stream_options.include_usage)
+        return StreamingResponse(
+            events(answer, include_usage=usage),
+            media_type="text/event-stream",
+            # Proxies that collect a stream would undo it.
+            headers={**HEADERS, "X-Accel-Buffering": "no"},
+        )
+
+    async def models(request: Request) -> Response:
+        names = await _names(service, require(request, "slate"))
+        return json_answer(ModelList(data=tuple(ModelCard(id=name, created=created) for name in names)))
+
+    async def model(request: Request) -> Response:
+        viewer, name = require(request, "slate"), request.path_params["model"]
+        if name in (BASE, *ALIASES):
+            require(request, "admin")
+        if name not in await _names(service, viewer):
+            raise ModelNotFound(name)
+        return json_answer(ModelCard(id=name, created=created))
+
+    return [
+        Route("/v1/chat/completions", _guarded(complete), methods=["POST"], name="chat_completions"),
+        Route("/v1/models", _guarded(models), methods=["GET"], name="list_models"),
+        Route("/v1/models/{model}", _guarded(model), methods=["GET"], name="get_model"),
+    ]
+
+
+async def while_there(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """What the work gives; it is cancelled, and ``ClientDisconnect`` raised, when the client goes away."""
+    task, gone = asyncio.ensure_future(work), asyncio.ensure_future(_gone(request))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientDisconnect
+        return task.result()
+    finally:
+        for one in (task, gone):
+            one.cancel()
+        await asyncio.gather(task, gone, return_exceptions=True)
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _answer(request: Request, call: Call) -> ChatCompletion:
+    name = call.body.model
+    if name == PICKTUNE:
+        return await slate_completion(call, _conversation(request))
+    # A browser session reads, and so does an application: knowing who speaks takes more than that.
+    if name in (BASE, *ALIASES) or name in await call.service.engine.loaded():
+        require(request, "admin")
+        return await arm_completion(call)
+    raise ModelNotFound(name)
+
+
+def _conversation(request: Request) -> str | None:
+    given = request.headers.get(CONVERSATION_HEADER)
+    if given is None:
+        return None
+    if not 1 <= len(given) <= 200:
+        raise InvalidInput(f"the header {CONVERSATION_HEADER} has 1 to 200 characters")
+    return given
+
+
+async def _names(service: Service, viewer: Viewer) -> list[str]:
+    if not viewer.may("admin"):
+        return [PICKTUNE]
+    return [PICKTUNE, *(await arm_names(service))]
+
+
+def _guarded(
+    handler: Callable[[Request], Awaitable[Response]],
+) -> Callable[[Request], Awaitable[Response]]:
+    """The handler, whose errors have OpenAI's shape."""
+
+    async def respond(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except PicktuneError as error:
+            return gateway_error(error)
+        except ClientDisconnect:
+            return Response(status_code=CLIENT_GONE)
+        except Exception:
+            logger.exception("the gateway failed at %s", request.url.path)
+            return internal_error()
+
+    return respond
