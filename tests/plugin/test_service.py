@@ -327,7 +327,7 @@ async def test_a_running_service_follows_the_aliases(
     settings: Settings, registry: Registry, tiny_model: Path, tiny_adapter: Any
 ) -> None:
     quick = Settings(home=settings.home, poll=0.02, timeout=30.0, sampling=Sampling(max_tokens=8))
-    service = create_service(quick, engine=LocalEngine(tiny_model))
+    service = create_service(quick, engine=LocalEngine(tiny_model, dtype="float32"))
     await service.until_ready(120)
     assert {one.model for one in (await service.draw(ASK)).candidates} == {None}
 
@@ -354,7 +354,7 @@ async def test_a_running_service_follows_the_aliases(
 async def test_a_corrupt_adapter_is_reported_and_the_old_one_speaks_on(
     settings: Settings, registry: Registry, tiny_model: Path, tiny_adapter: Any
 ) -> None:
-    service = create_service(settings, engine=LocalEngine(tiny_model))
+    service = create_service(settings, engine=LocalEngine(tiny_model, dtype="float32"))
     await service.until_ready(120)
     good, bad = (register(registry, tiny_adapter(name, seed=3)) for name in ("good", "bad"))
     registry.move("challenger", good, by="test", reason="admitted", now=NOW)
@@ -365,7 +365,7 @@ async def test_a_corrupt_adapter_is_reported_and_the_old_one_speaks_on(
     content[-1] ^= 1
     weights.write_bytes(content)
     # The alias may have been followed before the damage; what is loaded anew is checked anew.
-    fresh = create_service(settings, engine=LocalEngine(tiny_model))
+    fresh = create_service(settings, engine=LocalEngine(tiny_model, dtype="float32"))
     await fresh.until_ready(120)
     await until(lambda: _problem(fresh, bad), 60)
     readiness = await fresh.readiness()

@@ -23,14 +23,17 @@ _PROMPTS = (
 )
 _GREEDY = Sampling(temperature=0.0, top_p=1.0, max_tokens=16)
 _PATIENCE = 5
+# Rounding may tip a close call to what the other arm says, but neither for several questions nor each time.
+_STRAYS = 2
+_TIMES = 2
 
 
 async def check_integrity(engine: Engine, adapter: str) -> None:
     """Draw greedy replies of the base and of the adapter, apart and together, and compare.
 
-    Raises ``EngineError`` if a reply drawn in a mixed batch follows the other arm, if no reply of the base is
-    in a mixed batch what it is alone, or if the adapter says nothing; the reason is in the message. Rounding
-    in bfloat16 may change a reply beside others, but it does not turn it into the other arm's.
+    Raises ``EngineError`` if in mixed batches the replies to most of the questions that tell the arms apart
+    follow the other arm, if none is there what it is alone, or if the adapter says nothing; the reason is in
+    the message. A suspicion must show twice.
     """
     base = await _say(engine, [None])
     tuned = await _say(engine, [adapter])
@@ -39,29 +42,40 @@ async def check_integrity(engine: Engine, adapter: str) -> None:
             f"adapter {adapter!r} says nothing to any question; it may hold numbers that overflow: "
             "take it out of service and train it again"
         )
+    for _ in range(_TIMES):
+        fault = await _fault(engine, adapter, base, tuned)
+        if fault is None:
+            return
+    raise EngineError(fault or "")
+
+
+async def _fault(engine: Engine, adapter: str, base: list[str], tuned: list[str]) -> str | None:
+    """What is wrong with replies that are drawn together, given what both arms say alone."""
     # The adapter goes first and the base twice, so that the base surely runs beside it.
     together = await _say(engine, [adapter, None, None])
     after = await _say(engine, [None])
 
     count = len(_PROMPTS)
+    telling = sum(one != another for one, another in zip(base, tuned, strict=True))
     beside = {
         "an adapter's reply": [(text, tuned, base, i % count) for i, text in enumerate(together[:count])],
         "a base reply": [(text, base, tuned, i % count) for i, text in enumerate(together[count:])],
         "a later base reply": [(text, base, tuned, i) for i, text in enumerate(after)],
     }
     for what, replies in beside.items():
-        for text, own, other, i in replies:
-            if _shared(text, other[i]) > _shared(text, own[i]):
-                raise EngineError(
-                    f"{what}, drawn while {adapter!r} and the base were answering together, came from the "
-                    "other arm, so mixed slates would compare a model with itself; on vLLM's CPU backend "
-                    "restart the server with a larger --max-loras (see docs/engines.md)"
-                )
+        strays = {i for text, own, other, i in replies if _shared(text, other[i]) > _shared(text, own[i])}
+        if len(strays) >= max(_STRAYS, 0.75 * telling):
+            return (
+                f"{what}, drawn while {adapter!r} and the base were answering together, came from the "
+                "other arm, so mixed slates would compare a model with itself; on vLLM's CPU backend "
+                "restart the server with a larger --max-loras (see docs/engines.md)"
+            )
         if all(text != own[i] for text, own, _, i in replies):
-            raise EngineError(
+            return (
                 f"{what} is never the same beside {adapter!r} as alone, so replies cannot be told apart from "
                 "the batch that they are drawn in; draw the arms one after the other, or use another engine"
             )
+    return None
 
 
 async def _say(engine: Engine, models: Sequence[str | None]) -> list[str]:

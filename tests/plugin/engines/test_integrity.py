@@ -78,6 +78,32 @@ async def test_rounding_that_tips_a_reply_is_no_fault() -> None:
     await check(say)
 
 
+async def test_rounding_that_tips_one_reply_to_the_other_arm_is_no_fault() -> None:
+    def say(model: str | None, prompt: str, batch: set[str | None]) -> str:
+        return own("v1" if len(batch) > 1 and "parcel" in prompt else model, prompt)
+
+    await check(say)
+
+
+async def test_an_adapter_that_tells_in_close_calls_only_passes() -> None:
+    def say(model: str | None, prompt: str, batch: set[str | None]) -> str:
+        return own("v1" if "v1" in batch and "parcel" in prompt else None, prompt)
+
+    await check(say)
+
+
+async def test_a_suspicion_that_does_not_show_again_is_none() -> None:
+    asked: list[str] = []
+
+    def say(model: str | None, prompt: str, batch: set[str | None]) -> str:
+        asked.append(prompt)
+        # Alone 4 and 4, then 12 together.
+        return own("v1" if len(asked) <= 20 and "v1" in batch else model, prompt)
+
+    await check(say)
+    assert len(asked) == 8 + 2 * 16
+
+
 async def test_a_base_that_is_never_itself_in_company_is_caught() -> None:
     def say(model: str | None, prompt: str, batch: set[str | None]) -> str:
         return own(model, prompt).replace("good", "fine" if len(batch) > 1 else "good")
