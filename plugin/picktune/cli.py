@@ -24,6 +24,8 @@ COMMANDS = {
     "promote": "picktune.commands.adapters:promote",
     "rollback": "picktune.commands.adapters:rollback",
     "keys": "picktune.commands.keys:keys",
+    "verify": "picktune.commands.verify:verify",
+    "backup": "picktune.commands.backup:backup",
 }
 GROUP = "picktune.commands"
 

@@ -56,10 +56,11 @@ def open_for_writing(path: Path, *, busy_timeout: float) -> sqlite3.Connection:
         raise
 
 
-def open_for_reading(path: Path, *, busy_timeout: float) -> sqlite3.Connection:
+def open_for_reading(path: Path, *, busy_timeout: float, older: bool = False) -> sqlite3.Connection:
     """A connection that cannot write; it may be used by any thread, by one at a time.
 
-    Raises ``LogUnavailable`` if the file is missing, is no log, or has another version's schema.
+    Raises ``LogUnavailable`` if the file is missing, is no log, or has another version's schema; an
+    ``older`` one may be let pass.
     """
     if not os.path.isfile(path):
         raise LogUnavailable(
@@ -69,7 +70,7 @@ def open_for_reading(path: Path, *, busy_timeout: float) -> sqlite3.Connection:
     try:
         connection = _connect_read_only(path, busy_timeout)
         _refuse_others(connection, path, empty_is_new=False)
-        if pending := schema.state(connection)[0]:
+        if not older and (pending := schema.state(connection)[0]):
             raise LogUnavailable(
                 f"the log {str(path)!r} was written by an older Picktune (it lacks {', '.join(pending)}); "
                 f"start this version's server once to bring it up to date"

@@ -16,19 +16,23 @@ from picktune.errors import (
     SlateNotFound,
 )
 from picktune.log import conversations, rows
+from picktune.log.chain import LINK, PICKS
 from picktune.log.validity import checked
 from picktune.records import Pick
 
-_INSERT = f"INSERT INTO picks ({rows.PICK}) VALUES ({', '.join('?' * (rows.PICK.count(',') + 1))})"
+_COLUMNS = f"id, {rows.PICK}, {LINK}"
+_INSERT = f"INSERT INTO picks ({_COLUMNS}) VALUES ({', '.join('?' * (_COLUMNS.count(',') + 1))})"
 
 # Everything that the rules ask, in one statement: each statement waits for the interpreter's lock anew.
 _SITUATION = f"""
 SELECT t.conversation_id, t.messages,
     EXISTS (SELECT 1 FROM candidates c WHERE c.slate_id = s.id AND c.id = :candidate_id),
-    EXISTS (SELECT 1 FROM exposures e WHERE e.slate_id = s.id AND e.viewer = :annotator),
     EXISTS (SELECT 1 FROM conversations v WHERE v.id = t.conversation_id),
+    s.hash, e.places, e.shown_at,
+    (SELECT hash FROM chains WHERE name = 'picks'), (SELECT 1 + coalesce(max(id), 0) FROM picks),
     p.id, {", ".join("p." + column for column in rows.PICK.split(", "))}
 FROM slates s JOIN turns t ON t.id = s.turn_id
+LEFT JOIN exposures e ON e.slate_id = s.id AND e.viewer = :annotator
 LEFT JOIN picks p ON p.slate_id = s.id AND p.annotator = :annotator
 WHERE s.id = :slate_id ORDER BY p.version
 """
@@ -69,8 +73,8 @@ def record(connection: sqlite3.Connection, pick: Pick) -> Pick:
     ).fetchall()
     if not found:
         raise SlateNotFound(pick.slate_id)
-    conversation_id, turn_messages, on_slate, shown, stored = found[0][:5]
-    before = [(row[5], rows.pick_of(row[6:])) for row in found if row[5] is not None]
+    conversation_id, turn_messages, on_slate, stored, *about, head, pick_id = found[0][:9]
+    before = [(row[9], rows.pick_of(row[10:])) for row in found if row[9] is not None]
 
     for _, earlier in before:
         if earlier.key == pick.key:
@@ -79,7 +83,7 @@ def record(connection: sqlite3.Connection, pick: Pick) -> Pick:
             return earlier
     if pick.candidate_id is not None and not on_slate:
         raise CandidateNotFound(pick.candidate_id, pick.slate_id)
-    if not shown:
+    if about[1] is None:
         raise NotShown(pick.slate_id, pick.annotator)
     standing_id, standing = before[-1] if before else (0, None)
     if standing is not None and standing.verdict == "undone":
@@ -93,8 +97,8 @@ def record(connection: sqlite3.Connection, pick: Pick) -> Pick:
         )
 
     pick = structs.replace(pick, version=len(before) + 1)
-    pick_id = connection.execute(_INSERT, rows.pick_row(pick)).lastrowid
-    assert pick_id is not None  # noqa: S101 - an insert has a row id
+    row = rows.pick_row(pick)
+    connection.execute(_INSERT, (pick_id, *row, *PICKS.link(head, pick_id, row, about)))
     if standing is not None:
         conversations.take_back(connection, standing, standing_id, undone_id=pick_id, at=pick.decided_at)
     elif stored and (pick.candidate_id is not None or pick.edited_text is not None):

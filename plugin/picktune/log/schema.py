@@ -6,9 +6,12 @@ the tables: no preference is stored a second time.
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 
 from sqlite_utils import Database, Migrations
+
+from picktune.log import sealing
 
 APPLICATION_ID = 0x7069636B  # "pick": how a log is told from any other SQLite database
 TABLES = (
@@ -43,6 +46,23 @@ def state(connection: sqlite3.Connection) -> tuple[list[str], list[str]]:
     return pending, [one.name for one in migrations.applied(database) if one.name not in known]
 
 
+@functools.cache
+def definitions() -> dict[str, tuple[str, str]]:
+    """Kind and SQL of each of the log's triggers and views, by name."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        apply(connection)
+        return read_definitions(connection)
+    finally:
+        connection.close()
+
+
+def read_definitions(connection: sqlite3.Connection) -> dict[str, tuple[str, str]]:
+    """The same, as they stand in a file."""
+    found = connection.execute("SELECT name, type, sql FROM sqlite_master WHERE type IN ('trigger', 'view')")
+    return {name: (kind, sql) for name, kind, sql in found}
+
+
 class _ending:  # noqa: N801 - reads as the statement it is
     """Ends the open transaction: commits, or rolls back if something was raised."""
 
@@ -64,6 +84,12 @@ def slates_and_decisions(db: Database) -> None:
     db.executescript(_TABLES)
     db.executescript(_APPEND_ONLY)
     db.executescript(_VIEWS)
+
+
+@migrations()
+def hash_chain(db: Database) -> None:
+    """Decisions and reactions become a hash chain, with whatever was there before."""
+    sealing.begin(db.conn)
 
 
 _TABLES = """

@@ -8,6 +8,7 @@ from msgspec import structs
 
 from picktune.errors import CandidateNotFound, Conflict, InvalidInput, KeyReused, SlateNotFound
 from picktune.log import conversations, rows
+from picktune.log.chain import LINK, REACTIONS, SLATE_SEAL, seal
 from picktune.log.validity import checked
 from picktune.records import Exposure, Reaction, Slate
 
@@ -32,16 +33,16 @@ def add(connection: sqlite3.Connection, slate: Slate) -> None:
         if stored != slate:
             raise Conflict(f"there is a different slate with id {slate.id!r}; use a new id", field="slate_id")
         return
-    row = connection.execute(f"SELECT {rows.TURN} FROM turns WHERE id = ?", (slate.turn.id,)).fetchone()
-    if row is None:
-        connection.execute(_insert("turns", rows.TURN), rows.turn_row(slate.turn))
-    elif rows.turn_of(row) != slate.turn:
+    turn = connection.execute(f"SELECT {rows.TURN} FROM turns WHERE id = ?", (slate.turn.id,)).fetchone()
+    if turn is None:
+        turn = rows.turn_row(slate.turn)
+        connection.execute(_insert("turns", rows.TURN), turn)
+    elif rows.turn_of(turn) != slate.turn:
         raise Conflict(f"there is a different turn with id {slate.turn.id!r}; use a new id", field="turn")
-    connection.execute(_insert("slates", rows.SLATE), rows.slate_row(slate))
-    connection.executemany(
-        _insert("candidates", rows.CANDIDATE),
-        [rows.candidate_row(slate.id, place, one) for place, one in enumerate(slate.candidates)],
-    )
+    row = rows.slate_row(slate)
+    candidates = [rows.candidate_row(slate.id, place, one) for place, one in enumerate(slate.candidates)]
+    connection.execute(_insert("slates", f"{rows.SLATE}, {SLATE_SEAL}"), (*row, *seal(row, turn, candidates)))
+    connection.executemany(_insert("candidates", rows.CANDIDATE), candidates)
 
 
 def load(connection: sqlite3.Connection, slate_id: str) -> Slate | None:
@@ -112,12 +113,15 @@ def waiting(connection: sqlite3.Connection, conversation_id: str, viewer: str | 
 
 def react(connection: sqlite3.Connection, reaction: Reaction) -> Reaction:
     """Insert a reaction; the same key again changes nothing."""
-    row = connection.execute(
-        "SELECT slate_id FROM candidates WHERE id = ?", (reaction.candidate_id,)
+    found = connection.execute(
+        "SELECT c.slate_id, s.hash, (SELECT hash FROM chains WHERE name = 'reactions'), "
+        "(SELECT 1 + coalesce(max(id), 0) FROM reactions) "
+        "FROM candidates c JOIN slates s ON s.id = c.slate_id WHERE c.id = ?",
+        (reaction.candidate_id,),
     ).fetchone()
-    if row is None:
+    if found is None:
         raise CandidateNotFound(reaction.candidate_id)
-    slate_id = row[0]
+    slate_id, sealed, head, reaction_id = found
     before = connection.execute(
         f"SELECT {rows.REACTION} FROM reactions WHERE slate_id = ? AND annotator = ? AND key = ?",
         (slate_id, reaction.annotator, reaction.key),
@@ -127,7 +131,9 @@ def react(connection: sqlite3.Connection, reaction: Reaction) -> Reaction:
         if structs.replace(reaction, reacted_at=earlier.reacted_at) != earlier:
             raise KeyReused(reaction.key)
         return earlier
-    connection.execute(_insert("reactions", rows.REACTION), rows.reaction_row(reaction, slate_id))
+    row = rows.reaction_row(reaction, slate_id)
+    link = REACTIONS.link(head, reaction_id, row, (sealed,))
+    connection.execute(_insert("reactions", f"id, {rows.REACTION}, {LINK}"), (reaction_id, *row, *link))
     return reaction
 
 

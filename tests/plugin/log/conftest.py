@@ -153,3 +153,9 @@ class Make:
 @pytest.fixture
 def make() -> Make:
     return Make()
+
+
+@pytest.fixture(scope="session")
+def new_make() -> type[Make]:
+    """For fixtures that serve several tests."""
+    return Make
