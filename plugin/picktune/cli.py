@@ -18,7 +18,7 @@ COMMANDS = {
     "serve": "picktune.commands.serve:serve",
     "link": "picktune.commands.link:link",
     "import": "picktune.commands.transfer:import_",
-    "export": "picktune.commands.transfer:export",
+    "export": "picktune.commands.export:export",
     "support": "picktune.commands.support:support",
     "adapters": "picktune.commands.adapters:adapters",
     "promote": "picktune.commands.adapters:promote",
@@ -66,7 +66,7 @@ class Commands(click.Group):
         except PicktuneError as error:
             fail(error.message, ctx, getattr(error, "exit_code", 1))
         except BrokenPipeError:
-            # Whoever read our output has had enough, as with: picktune export choices | head
+            # Whoever read our output has had enough, as with: picktune export choice | head
             sys.stderr.close()
             ctx.exit(0)
         except OSError as error:

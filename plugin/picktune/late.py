@@ -11,7 +11,7 @@ from anyio import to_thread
 from picktune_adapters import AdapterVersion, Aliases
 
 from picktune.log.base import Log, LogReader
-from picktune.records import Conversation, Exposure, Pick, Reaction, Slate
+from picktune.records import Conversation, DecidedSlate, Exposure, Pick, Reaction, Slate
 
 
 class ReadableLog(Log, Protocol):
@@ -53,6 +53,9 @@ class LateLog:
 
     async def record(self, pick: Pick) -> Pick:
         return await (await self._opened()).record(pick)
+
+    async def add_decided(self, decided_slate: DecidedSlate) -> bool:
+        return await (await self._opened()).add_decided(decided_slate)
 
     async def react(self, reaction: Reaction) -> Reaction:
         return await (await self._opened()).react(reaction)

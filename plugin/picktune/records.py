@@ -219,6 +219,65 @@ class Decision(Record, frozen=True, kw_only=True):
     decided_at: datetime
 
 
+class AliasesSeen(Record, frozen=True, kw_only=True):
+    """What the aliases named from ``seen_at`` on."""
+
+    champion: str | None
+    challenger: str | None
+    seen_at: datetime
+
+
+class DecidedSlate(Record, frozen=True, kw_only=True):
+    """A standing decision whole: the slate, how its annotator saw it, and what was decided.
+
+    ``aliases`` are those in force when the slate was drawn, if any were recorded; ``reacted`` names the
+    candidates to which the same annotator gave a thumb too.
+    """
+
+    slate: Slate
+    exposure: Exposure
+    pick: Pick
+    aliases: AliasesSeen | None = None
+    reacted: tuple[str, ...] = ()
+
+    @property
+    def shown(self) -> tuple[Candidate, ...]:
+        """The candidates in the order in which the annotator saw them."""
+        by_id = {one.id: one for one in self.slate.candidates}
+        return tuple(by_id[one] for one in self.exposure.order)
+
+    @property
+    def picked(self) -> Candidate | None:
+        """The candidate that the decision names: the picked one, or with a tie the one that was sent."""
+        return next((one for one in self.slate.candidates if one.id == self.pick.candidate_id), None)
+
+
+class ReactedReply(Record, frozen=True, kw_only=True):
+    """An annotator's newest reaction to one reply, with the slate that holds it."""
+
+    slate: Slate
+    reaction: Reaction
+
+    @property
+    def candidate(self) -> Candidate:
+        """The reply."""
+        return next(one for one in self.slate.candidates if one.id == self.reaction.candidate_id)
+
+
+class Selection(Record, frozen=True, kw_only=True):
+    """Which decisions and reactions are wanted: at ``since`` or later, before ``until``, by these roles.
+
+    ``tags``: those with at least one of them. ``locales``: those in one of them; ``zh`` is in ``zh-CN`` too.
+    Whatever is left out selects everything.
+    """
+
+    since: datetime | None = None
+    until: datetime | None = None
+    roles: tuple[AnnotatorRole, ...] | None = None
+    tags: tuple[str, ...] = ()
+    locales: tuple[str, ...] = ()
+
+
 class Conversation(Record, frozen=True, kw_only=True):
     """A conversation on the workbench; ``pending`` are the customer's further messages, still to come."""
 

@@ -253,7 +253,7 @@ def test_adapters(run: Run, home: Path, tiny_adapter: Any) -> None:
     assert "damaged" in run("adapters").stderr
 
 
-# Support and export
+# Support
 
 
 def test_support(run: Run, picked: Path) -> None:
@@ -274,31 +274,6 @@ def test_the_drawing_of_an_interval() -> None:
     assert drawing(0.75, 0.6, 0.9, 21) == "··········│·━━━●━━━··"
     assert drawing(None, 0.0, 1.0, 5) == "━━┃━━"
     assert drawing(1.0, 0.9, 1.0, 11) == "·····│···━●"
-
-
-def test_export(run: Run, picked: Path, tmp_path: Path) -> None:
-    rows = [json.loads(line) for line in run("export", "choices").stdout_bytes.splitlines()]
-    assert len(rows) == 24
-    assert set(rows[0]) >= {"messages", "replies", "chosen", "annotator"}
-    assert len(run("export", "choices", "--role", "model").stdout_bytes.splitlines()) == 2
-    file = tmp_path / "pairs.jsonl"
-    assert run("export", "preferences", "--output", str(file)).output == f"{file}: 72 preferences\n"
-    assert set(json.loads(file.read_text("utf-8").splitlines()[0])) == {
-        "slate_id",
-        "messages",
-        "chosen",
-        "rejected",
-    }
-    demonstrations = run("export", "demonstrations").stdout_bytes.splitlines()
-    assert [json.loads(line)["completion"] for line in demonstrations] == ["Dear customer"]
-    assert run("export", "choices", "--until", "2020-01-01").stdout_bytes == b""
-    assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".part")] == []
-
-
-def test_a_reader_that_has_had_enough(run: Run, picked: Path) -> None:
-    command = f"{sys.executable} -c 'from picktune.cli import main; main()' export preferences | head -c 10"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
-    assert done.stderr == ""
 
 
 # Import

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 
 
 @contextmanager
@@ -29,3 +30,15 @@ def progress_bar() -> Iterator[Callable[[str, int, int | None], None]]:
             bar.update(tasks[stage], completed=done, total=total)
 
         yield tell
+
+
+@contextmanager
+def advancing(stage: str, total: int | None, *, shown: bool = True) -> Iterator[Callable[[], None]]:
+    """The same for work of one stage that goes on one by one: what it calls after each."""
+    if not shown:
+        yield lambda: None
+        return
+    done = count(1)
+    with progress_bar() as tell:
+        tell(stage, 0, total)
+        yield lambda: tell(stage, next(done), total)

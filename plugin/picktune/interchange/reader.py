@@ -1,32 +1,44 @@
-"""The reader over all formats: it tells them apart, keeps the good rows and reports the others."""
+"""The readers over all formats: they tell them apart, keep the good rows and report the others."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType
+from typing import TypeVar
 
 import msgspec
 
 from picktune.errors import InvalidInput
-from picktune.interchange import abcd, crosswoz, tickets
+from picktune.interchange import abcd, choice, crosswoz, pandalm, tickets
 from picktune.interchange.rows import Reject, Row, read_rows
-from picktune.records import Conversation, utc_now
+from picktune.records import Conversation, DecidedSlate, Record, utc_now
+
+T = TypeVar("T")
+OnReject = Callable[[Reject], None]
 
 # In the order in which they are tried: the most particular first.
 FORMATS: dict[str, ModuleType] = {"abcd": abcd, "crosswoz": crosswoz, "tickets": tickets}
+DECISIONS: dict[str, ModuleType] = {"choice": choice, "pandalm": pandalm}
 
 _PEEK = 20
 _logger = logging.getLogger(__name__)
+
+
+class Decided(Record, frozen=True, kw_only=True):
+    """The decisions that one row holds; ``line`` is its first."""
+
+    line: int
+    decisions: tuple[DecidedSlate, ...]
 
 
 def read_conversations(
     path: Path | str,
     *,
     format: str | None = None,
-    on_reject: Callable[[Reject], None] | None = None,
+    on_reject: OnReject | None = None,
     now: datetime | None = None,
 ) -> Iterator[Conversation]:
     """The conversations of a file, one by one; their ids are the file's own, so a second import adds none.
@@ -36,50 +48,85 @@ def read_conversations(
     others go in. ``now`` becomes the time at which the conversations were made. Raises ``InvalidInput`` if
     the file cannot be read, is empty, or has no format that is known.
     """
-    path = Path(path)
-    if format is not None and format not in FORMATS:
-        raise InvalidInput(f"no format named {format!r}; choose one of {', '.join(FORMATS)}", field="format")
-    module = FORMATS[_detect(path) if format is None else format]
-    return _read(path, module, on_reject or _warn, now or utc_now())
+    path, at = Path(path), now or utc_now()
+    module = _module(path, format, FORMATS)
+
+    def read(data: bytes) -> tuple[str, Conversation]:
+        conversation: Conversation = module.to_conversation(module.decode(data), now=at)
+        return conversation.id, conversation
+
+    return (found for _, found in _each(path, read, on_reject or _warn))
 
 
-def _read(
-    path: Path, module: ModuleType, on_reject: Callable[[Reject], None], now: datetime
-) -> Iterator[Conversation]:
-    seen: dict[str, int] = {}
-    for row in read_rows(path):
-        if isinstance(row, Reject):
-            on_reject(row)
-            continue
-        try:
-            conversation: Conversation = module.to_conversation(module.decode(row.data), now=now)
-        except (ValueError, RecursionError) as error:
-            on_reject(Reject(line=row.line, reason=str(error) or "nested too deeply"))
-            continue
-        first = seen.setdefault(conversation.id, row.line)
-        if first != row.line:
-            reason = f"id {conversation.id!r} again; it was first on line {first}"
-            on_reject(Reject(line=row.line, reason=reason, id=conversation.id))
-            continue
-        yield conversation
+def read_decisions(
+    path: Path | str,
+    *,
+    format: str | None = None,
+    on_reject: OnReject | None = None,
+    now: datetime | None = None,
+) -> Iterator[Decided]:
+    """The decisions of a file, row by row, as ``Log.add_decided`` takes them.
+
+    ``format`` is ``choice`` or ``pandalm``; everything else is as with ``read_conversations``. ``now`` is
+    when decisions were taken of which the file does not say it.
+    """
+    path, at = Path(path), now or utc_now()
+    module = _module(path, format, DECISIONS)
+
+    def read(data: bytes) -> tuple[str, tuple[DecidedSlate, ...]]:
+        row = module.decode(data)
+        return module.name(row), module.to_decided(row, now=at)
+
+    found = _each(path, read, on_reject or _warn)
+    return (Decided(line=line, decisions=decisions) for line, decisions in found)
 
 
-def _detect(path: Path) -> str:
-    """The first format that recognises one of the first rows that are JSON objects."""
+def detect(path: Path, among: Mapping[str, ModuleType] | None = None) -> str:
+    """The first format that recognises one of the first rows that are JSON objects.
+
+    Of all formats, unless ``among`` names fewer. Raises ``InvalidInput`` if there is none.
+    """
+    formats = FORMATS | DECISIONS if among is None else among
     empty = True
     for number, row in enumerate(read_rows(path)):
         empty = False
         if number >= _PEEK:
             break
         keys = _keys(row)
-        for name, module in FORMATS.items():
+        for name, module in formats.items():
             if keys and module.recognises(keys):
                 return name
     if empty:
         raise InvalidInput(f"{path} is empty; there is nothing to import", field="path")
     raise InvalidInput(
-        f"cannot tell the format of {path} from its first rows; name it: {', '.join(FORMATS)}", field="format"
+        f"cannot tell the format of {path} from its first rows; name it: {', '.join(formats)}", field="format"
     )
+
+
+def _module(path: Path, format: str | None, formats: dict[str, ModuleType]) -> ModuleType:
+    if format is not None and format not in formats:
+        raise InvalidInput(f"no format named {format!r}; choose one of {', '.join(formats)}", field="format")
+    return formats[detect(path, formats) if format is None else format]
+
+
+def _each(path: Path, read: Callable[[bytes], tuple[str, T]], on_reject: OnReject) -> Iterator[tuple[int, T]]:
+    """What ``read`` makes of each row, with its line; ``read`` also names it, and no name comes twice."""
+    seen: dict[str, int] = {}
+    for row in read_rows(path):
+        if isinstance(row, Reject):
+            on_reject(row)
+            continue
+        try:
+            name, found = read(row.data)
+        except (ValueError, RecursionError) as error:
+            on_reject(Reject(line=row.line, reason=str(error) or "nested too deeply"))
+            continue
+        if name in seen:
+            reason = f"id {name!r} again; it was first on line {seen[name]}"
+            on_reject(Reject(line=row.line, reason=reason, id=name))
+            continue
+        seen[name] = row.line
+        yield row.line, found
 
 
 def _keys(row: Row | Reject) -> frozenset[str]:

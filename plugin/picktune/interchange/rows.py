@@ -64,7 +64,7 @@ def _is_document(path: Path) -> bool:
         more = bool(file.read(65536).strip())
     try:
         msgspec.json.decode(first)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return True
     return not more
 
@@ -96,7 +96,7 @@ def _elements(path: Path) -> Iterator[Row | Reject]:
         # Everything is decoded once, so that a document that breaks off half-way puts no half of it in.
         msgspec.json.decode(whole)
         found = _arrays(whole)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidInput(f"{path} is no JSON document: {error}; mend it there", field="path") from error
     offset, line = 0, 1
     for element in found:

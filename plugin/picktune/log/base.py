@@ -12,12 +12,15 @@ from picktune.records import (
     AnnotatorRole,
     ChoiceSet,
     Conversation,
+    DecidedSlate,
     Decision,
     Demonstration,
     Exposure,
     Pick,
     Preference,
+    ReactedReply,
     Reaction,
+    Selection,
     Slate,
 )
 
@@ -91,6 +94,18 @@ class LogReader(Protocol):
         """Edited and hand-written replies, by time."""
         ...
 
+    def decided_slates(self, selection: Selection) -> Iterator[DecidedSlate]:
+        """The standing decisions that are selected, by time, each with its slate and how it was seen."""
+        ...
+
+    def reacted_replies(self, selection: Selection) -> Iterator[ReactedReply]:
+        """Of those selected, each annotator's newest reaction to each reply, in the order of their coming."""
+        ...
+
+    def count_selected(self, selection: Selection) -> tuple[int, int]:
+        """How many decisions and how many reactions that gives."""
+        ...
+
     def counts(self) -> dict[str, int]:
         """How many rows of each kind there are, by table."""
         ...
@@ -129,6 +144,14 @@ class Log(Protocol):
         key belongs to a different decision; ``Conflict`` if there is nothing to undo, or if the conversation
         has moved on since; ``InvalidInput`` if the verdict and the fields contradict each other (``chosen``
         without a candidate; ``none_good``, ``skip`` or ``undone`` with one).
+        """
+        ...
+
+    async def add_decided(self, decided_slate: DecidedSlate) -> bool:
+        """Keep a decision that was taken elsewhere, with its slate; whether it is new. It sends nothing.
+
+        The same decision again changes nothing. Raises ``InvalidInput`` if it cannot be stored, and
+        ``Conflict`` (``AlreadyDecided``, ``KeyReused``) if it contradicts what is in the log.
         """
         ...
 

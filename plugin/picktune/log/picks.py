@@ -65,8 +65,11 @@ def consistent(pick: Pick) -> Pick:
     return pick
 
 
-def record(connection: sqlite3.Connection, pick: Pick) -> Pick:
-    """Keep a consistent decision with what it sends or takes back; see ``Log.record``."""
+def record(connection: sqlite3.Connection, pick: Pick, *, sends: bool = True) -> Pick:
+    """Keep a consistent decision with what it sends or takes back; see ``Log.record``.
+
+    One that was taken elsewhere ``sends`` nothing: that was done there.
+    """
     found = connection.execute(
         _SITUATION,
         {"slate_id": pick.slate_id, "annotator": pick.annotator, "candidate_id": pick.candidate_id},
@@ -101,7 +104,7 @@ def record(connection: sqlite3.Connection, pick: Pick) -> Pick:
     connection.execute(_INSERT, (pick_id, *row, *PICKS.link(head, pick_id, row, about)))
     if standing is not None:
         conversations.take_back(connection, standing, standing_id, undone_id=pick_id, at=pick.decided_at)
-    elif stored and (pick.candidate_id is not None or pick.edited_text is not None):
+    elif stored and sends and (pick.candidate_id is not None or pick.edited_text is not None):
         conversations.send(
             connection,
             pick_id,

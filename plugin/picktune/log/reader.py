@@ -17,18 +17,21 @@ from picktune.errors import (
     LogUnavailable,
     SlateNotFound,
 )
-from picktune.log import conversations, evidence, rows, slates
+from picktune.log import conversations, decided, evidence, rows, slates
 from picktune.log.files import open_for_reading, unavailable
 from picktune.log.schema import TABLES
 from picktune.records import (
     AnnotatorRole,
     ChoiceSet,
     Conversation,
+    DecidedSlate,
     Decision,
     Demonstration,
     Exposure,
     Pick,
     Preference,
+    ReactedReply,
+    Selection,
     Slate,
 )
 
@@ -155,6 +158,19 @@ class SQLiteLogReader:
     ) -> Iterator[Demonstration]:
         """See ``LogReader``: before ``until``; an edit that left the reply as it was is none."""
         return self._stream(lambda connection: evidence.demonstrations(connection, until, roles))
+
+    def decided_slates(self, selection: Selection) -> Iterator[DecidedSlate]:
+        """See ``LogReader``."""
+        return self._stream(lambda connection: decided.decided_slates(connection, selection))
+
+    def reacted_replies(self, selection: Selection) -> Iterator[ReactedReply]:
+        """See ``LogReader``."""
+        return self._stream(lambda connection: decided.reacted_replies(connection, selection))
+
+    def count_selected(self, selection: Selection) -> tuple[int, int]:
+        """See ``LogReader``."""
+        with self._connection() as connection:
+            return decided.count_decided(connection, selection), decided.count_reacted(connection, selection)
 
     def counts(self) -> dict[str, int]:
         """See ``LogReader``."""

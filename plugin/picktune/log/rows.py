@@ -18,6 +18,7 @@ _MICROSECOND = timedelta(microseconds=1)
 _strings = msgspec.json.Decoder(tuple[str, ...])
 _integers = msgspec.json.Decoder(tuple[int, ...])
 _messages = msgspec.json.Decoder(tuple[Message, ...])
+_values = msgspec.json.Decoder(list[Any])
 
 PICK = (
     "slate_id, annotator, version, key, verdict, candidate_id, edited_text, reasons, comment, role, "
@@ -55,6 +56,11 @@ def strings(value: str) -> tuple[str, ...]:
 def integers(value: str) -> tuple[int, ...]:
     """A JSON list of whole numbers."""
     return _integers.decode(value)
+
+
+def values(value: str) -> list[Any]:
+    """A JSON list of anything."""
+    return _values.decode(value)
 
 
 def messages(value: str) -> tuple[Message, ...]:

@@ -12,12 +12,12 @@ import msgspec
 from picktune_adapters import AdapterVersion, Aliases
 
 from picktune.errors import InvalidInput
-from picktune.log import conversations, picks, rows, slates
+from picktune.log import conversations, decided, picks, rows, slates
 from picktune.log.files import open_for_writing
 from picktune.log.reader import SQLiteLogReader
 from picktune.log.validity import aware, checked
 from picktune.log.writer import Writer
-from picktune.records import Conversation, Exposure, Pick, Reaction, Slate
+from picktune.records import Conversation, DecidedSlate, Exposure, Pick, Reaction, Slate
 
 
 class SQLiteLog:
@@ -66,6 +66,11 @@ class SQLiteLog:
         """See ``Log``."""
         pick = picks.consistent(pick)
         return await self._writer.do(lambda connection: picks.record(connection, pick))
+
+    async def add_decided(self, decided_slate: DecidedSlate) -> bool:
+        """See ``Log``."""
+        one = decided.consistent(decided_slate)
+        return await self._writer.do(lambda connection: decided.add(connection, one))
 
     async def react(self, reaction: Reaction) -> Reaction:
         """See ``Log``."""
