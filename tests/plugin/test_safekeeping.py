@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 from picktune.cli import main
-from picktune.log import SQLiteLog
+from picktune.log import SQLiteLog, schema
 from picktune.log.verify import verify
 from picktune.records import Candidate, Exposure, Message, Pick, Slate, Turn, new_id
+from sqlite_utils import Database
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
 Run = Callable[..., Result]
@@ -170,6 +171,17 @@ def test_backup_of_what_is_not_sound_keeps_the_old_ones(run: Run, home: Path) ->
 
     assert "not sound" in output
     assert len(list((home / "backups").glob("picktune-*.db"))) == 1
+
+
+def test_a_log_of_an_older_version_can_be_backed_up_but_not_verified(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "old" / "picktune.db"
+    path.parent.mkdir()
+    connection = sqlite3.connect(path, isolation_level=None)
+    schema.migrations.apply(Database(connection), stop_before="hash_chain")
+    connection.close()
+
+    assert "older Picktune" in run("verify", "--home", str(path.parent), code=1).output
+    assert "has no hash chain yet" in run("backup", "--home", str(path.parent)).output
 
 
 def test_a_person_sees_a_bar(home: Path) -> None:

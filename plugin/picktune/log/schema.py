@@ -6,7 +6,6 @@ the tables: no preference is stored a second time.
 
 from __future__ import annotations
 
-import functools
 import sqlite3
 
 from sqlite_utils import Database, Migrations
@@ -44,23 +43,6 @@ def state(connection: sqlite3.Connection) -> tuple[list[str], list[str]]:
     known = {migration.name for migration in migrations._migrations}
     pending = [migration.name for migration in migrations.pending(database)]
     return pending, [one.name for one in migrations.applied(database) if one.name not in known]
-
-
-@functools.cache
-def definitions() -> dict[str, tuple[str, str]]:
-    """Kind and SQL of each of the log's triggers and views, by name."""
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    try:
-        apply(connection)
-        return read_definitions(connection)
-    finally:
-        connection.close()
-
-
-def read_definitions(connection: sqlite3.Connection) -> dict[str, tuple[str, str]]:
-    """The same, as they stand in a file."""
-    found = connection.execute("SELECT name, type, sql FROM sqlite_master WHERE type IN ('trigger', 'view')")
-    return {name: (kind, sql) for name, kind, sql in found}
 
 
 class _ending:  # noqa: N801 - reads as the statement it is

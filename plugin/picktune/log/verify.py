@@ -11,6 +11,7 @@ from picktune.errors import InvalidInput
 from picktune.log import schema
 from picktune.log.chain import CHAINS, GENESIS, Chain, unsealed
 from picktune.log.files import open_for_reading, unavailable
+from picktune.log.guards import altered_guards
 from picktune.log.links import Head, Link, breaks
 from picktune.log.stored import chain_rows, slate_rows
 from picktune.records import Record
@@ -136,7 +137,8 @@ class _Inspection:
             return  # what a damaged file says of its rows is not worth repeating
         yield from self._references()
         if self.chained:
-            yield from self._guards()
+            for name, fault in altered_guards(self._connection):
+                yield Finding(kind="unguarded", id=_printable(name), message=_printable(fault))
             yield from self._slates()
             for chain in CHAINS:
                 yield from self._chain(chain)
@@ -172,19 +174,6 @@ class _Inspection:
                     id=id,
                     message=f"{chain.noun} {id} names a reply that is not on its slate",
                 )
-
-    def _guards(self) -> Iterator[Finding]:
-        """Triggers and views that are missing, were changed, or are not the log's own."""
-        wanted = schema.definitions()
-        found = schema.read_definitions(self._connection)
-        for name in sorted(wanted.keys() | found.keys()):
-            kind = (wanted.get(name) or found[name])[0]
-            if name not in wanted and kind == "view":
-                continue  # somebody's own view changes nothing
-            if found.get(name) != wanted.get(name):
-                what = "is missing" if name not in found else "was changed"
-                message = f"the {kind} {name} {what if name in wanted else 'is not one of the log'}"
-                yield Finding(kind="unguarded", id=name, message=message)
 
     def _slates(self) -> Iterator[Finding]:
         total = self._count("slates")

@@ -222,7 +222,7 @@ CHANGES = [
 ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(change=st.sampled_from(CHANGES), id=st.integers(1, COUNT), data=st.data())
 def test_any_changed_value_is_found_and_named(
     log_bytes: bytes, change: tuple[str, str], id: int, data: st.DataObject
