@@ -46,5 +46,5 @@ def backup(settings: Settings, target: Path | None, force: bool, keep: int | Non
     for head in found.heads.values():
         click.echo(f"  {head}")
     if keep is not None:
-        for gone in thin_out(folder, keep):
+        for gone in thin_out(folder, keep, newest=target):
             click.echo(f"  deleted {gone.name}")

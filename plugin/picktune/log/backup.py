@@ -68,9 +68,13 @@ def own_backups(folder: Path) -> list[Path]:
         return []
 
 
-def thin_out(folder: Path, keep: int) -> list[Path]:
-    """Delete the oldest of the folder's own backups until ``keep`` are left; those that were deleted."""
-    gone = own_backups(folder)[:-keep] if keep > 0 else []
+def thin_out(folder: Path, keep: int, *, newest: Path) -> list[Path]:
+    """Delete the oldest of the folder's own backups until ``keep`` are left; those that were deleted.
+
+    ``newest`` is one of those that stay, whatever a clock that was set back makes of its name.
+    """
+    others = [one for one in own_backups(folder) if one.name != newest.name]
+    gone = others[: max(0, len(others) + 1 - max(1, keep))]
     for one in gone:
         one.unlink(missing_ok=True)
     return gone

@@ -151,6 +151,8 @@ class _Inspection:
                 if said != "ok":
                     yield Finding(kind="damaged", message=f"SQLite finds the file damaged: {said}")
         except sqlite3.DatabaseError as error:
+            if error.sqlite_errorname == "SQLITE_INTERRUPT":  # Ctrl-C, of which SQLite says no more
+                raise KeyboardInterrupt from None
             if isinstance(error, sqlite3.OperationalError):
                 raise
             yield Finding(kind="damaged", message=f"SQLite cannot read the file: {error}")

@@ -261,16 +261,19 @@ async def test_one_at_a_time_in_a_folder(filled: Path, target: Path) -> None:
 
 
 async def test_the_oldest_of_its_own_are_deleted(tmp_path: Path) -> None:
-    assert own_backups(tmp_path / "none") == thin_out(tmp_path / "none", 1) == []
     names = [backup_name(datetime(2026, 1, day, 3, 4, 5, 6, tzinfo=UTC)) for day in (9, 1, 5, 30)]
+    newest = tmp_path / names[3]
+    assert own_backups(tmp_path / "none") == thin_out(tmp_path / "none", 1, newest=newest) == []
     others = ["picktune.db", "picktune-2026.db", f"{names[0]}-wal", "notes.txt", "picktune-20200101.db"]
     for name in [*names, *others]:
         (tmp_path / name).touch()
     (tmp_path / backup_name(datetime(2020, 1, 1, tzinfo=UTC))).mkdir()
 
     assert names[0] == "picktune-20260109-030405-000006.db"
-    assert thin_out(tmp_path, 0) == []
-    assert thin_out(tmp_path, 9) == []
-    assert [one.name for one in thin_out(tmp_path, 2)] == [names[1], names[2]]
+    assert thin_out(tmp_path, 9, newest=newest) == thin_out(tmp_path, 4, newest=newest) == []
+    assert [one.name for one in thin_out(tmp_path, 2, newest=newest)] == [names[1], names[2]]
     assert [one.name for one in own_backups(tmp_path)] == [names[0], names[3]]
+    # Made by a clock that had been set back.
+    assert [one.name for one in thin_out(tmp_path, 1, newest=tmp_path / names[0])] == [names[3]]
+    assert [one.name for one in own_backups(tmp_path)] == [names[0]]
     assert all((tmp_path / name).exists() for name in others)
