@@ -91,11 +91,12 @@ async def _answer(request: Request, call: Call) -> ChatCompletion:
     name = call.body.model
     if name == PICKTUNE:
         return await slate_completion(call, _conversation(request))
-    # A browser session reads, and so does an application: knowing who speaks takes more than that.
-    if name in (BASE, *ALIASES) or name in await call.service.engine.loaded():
+    if name in (BASE, *ALIASES):
+        # The agents at the workbench may read: to know who speaks takes more than that.
         require(request, "admin")
-        return await arm_completion(call)
-    raise ModelNotFound(name)
+    elif not call.viewer.may("admin") or name not in await call.service.engine.loaded():
+        raise ModelNotFound(name)
+    return await arm_completion(call)
 
 
 def _conversation(request: Request) -> str | None:

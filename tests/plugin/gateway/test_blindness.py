@@ -39,14 +39,14 @@ def of_stream(answer: httpx.Response) -> tuple[str, list[str], list[list[float]]
             if chunk["choices"] and chunk["choices"][0]["index"] == place
         ]
         told = [{**one, "delta": dict.fromkeys(one["delta"], "")} for _, one in mine]
-        about.append([*features(answer, place, id, told, chunks[-1]), float(mine[0][0]), float(mine[-1][0])])
+        about.append([*features(answer, place, id, told, chunks[-1]), 10.0 * mine[0][0], 10.0 * mine[-1][0]])
     return note["slate_id"], note["candidate_ids"], about
 
 
 def features(answer: httpx.Response, place: int, id: str, told: object, whole: dict[str, Any]) -> list[float]:
     usage = whole.get("usage") or {}
     return [
-        float(place),
+        10.0 * place,
         *(int(digit, 16) / 15 for digit in id),
         # One number for whatever it may be: arms that differ in it stand apart.
         float(sum(json.dumps(told, sort_keys=True).replace(f'"index": {place}', "").encode())) * 10,

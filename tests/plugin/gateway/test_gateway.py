@@ -11,7 +11,9 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI, Request
 from picktune.errors import EngineBusy, EngineDown, EngineError
+from picktune.middleware import FeedbackMiddleware
 from picktune.mount import mounted
 from picktune.service import Service, create_service
 from picktune.settings import Settings
@@ -91,6 +93,19 @@ async def test_an_agent_may_see_what_a_customer_asked(api: Any, service: Service
     assert slate.policy == "1+1"
     pick = {"key": "k", "slate_id": slate.id, "verdict": "none_good", "annotator": "mei"}
     assert (await api.post("/v1/picks", pick)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("more", "who"),
+    [
+        ({"user": ""}, None),
+        ({"safety_identifier": "s"}, "s"),
+        ({"user": "u", "safety_identifier": "s"}, "u"),
+    ],
+)
+async def test_whose_turn_it_is(api: Any, service: Service, more: dict[str, str], who: str | None) -> None:
+    note = (await api.post(CHAT, body(**more))).json()["picktune"]
+    assert (await service.slate(note["slate_id"])).turn.user_ref == who
 
 
 @pytest.mark.parametrize(("n", "policy"), [(None, "2+2"), (1, "1"), (2, "1+1"), (4, "2+2")])
@@ -274,7 +289,12 @@ async def test_a_named_arm_speaks_for_itself(api: Any, telltale: Service, name: 
     streamed = chunks(await api.post(CHAT, {**asked, "stream": True}, key=admin))
     assert streamed[-1]["choices"][0]["finish_reason"] == found["choices"][0]["finish_reason"]
     assert slates(telltale) == before
-    assert "admin" in refused(await api.post(CHAT, asked), 403, "forbidden")
+    unknown = await api.post(CHAT, asked)
+    if name == "v1":
+        # Whoever may not ask for an adapter does not learn that it is there either.
+        refused(unknown, 404, "model_not_found", "model")
+    else:
+        assert "admin" in refused(unknown, 403, "forbidden")
 
 
 async def test_an_agents_session_cannot_ask_who_speaks(api: Any) -> None:
@@ -462,6 +482,32 @@ async def test_without_a_log_the_chat_goes_on(api: Any, service: Service) -> Non
     found = (await api.post(CHAT, body(user="u"))).json()
     assert len(found["choices"]) == 4
     assert found["picktune"]["kept"] is False
+
+
+# Within other applications
+
+
+async def test_under_the_middleware_of_a_host(settings: Settings, engine: Any) -> None:
+    service = create_service(settings, engine=engine)
+    app = FastAPI()
+    app.add_middleware(FeedbackMiddleware, service=service)
+
+    @app.middleware("http")
+    async def stamp(request: Request, call_next: Any) -> Any:
+        answer = await call_next(request)
+        answer.headers["X-Host"] = "shop"
+        return answer
+
+    await service.until_ready(10)
+    key, _ = service.auth.keys.create("chat", ["slate"], now=service.now())
+    headers = {"Authorization": f"Bearer {key}"}
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://t", headers=headers) as client:
+        for stream in (False, True):
+            answer = await client.post(f"/picktune{CHAT}", json=body(stream=stream))
+            assert (answer.status_code, answer.headers["x-host"]) == (200, "shop")
+        assert len(chunks(answer)) > 8
+    await service.close()
 
 
 # Who goes away
