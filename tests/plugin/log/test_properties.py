@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import tempfile
 from collections import defaultdict
 from pathlib import Path
@@ -16,6 +15,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from msgspec import structs
 from picktune.errors import AlreadyDecided, Conflict, KeyReused, NotShown
 from picktune.log import SQLiteLog
+from picktune.log.verify import verify
 from picktune.records import (
     Candidate,
     Conversation,
@@ -209,10 +209,7 @@ class Desk(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.runner.run(self.log.close())
         self.runner.close()
-        connection = sqlite3.connect(self.path)
-        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
-        connection.close()
+        assert verify(self.path).findings == ()
         self.folder.cleanup()
 
 
