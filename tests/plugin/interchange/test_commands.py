@@ -187,11 +187,35 @@ def test_picks_from_another_log(run: Run, home: Path, tmp_path: Path) -> None:
     assert run("import", "choice.jsonl", *fresh).output == "choice.jsonl: 5 picks new, 0 known already\n"
     assert run("import", "choice.jsonl", *fresh).output == "choice.jsonl: 0 picks new, 5 known already\n"
     assert run("support", "--json", *everyone, *fresh).output == run("support", "--json", *everyone).output
+    run("verify", *fresh)
     with (
         SQLiteLogReader(home / "picktune.db") as original,
         SQLiteLogReader(tmp_path / "fresh" / "picktune.db") as copy,
     ):
         assert list(copy.decided_slates(Selection())) == list(original.decided_slates(Selection()))
+
+
+def test_two_imports_at_once_finish_what_one_began(
+    home: Path, decide: Decide, tmp_path: Path, run: Run
+) -> None:
+    keep(home, *(decide("chosen", 0, at=n) for n in range(296)))
+    run("export", "choice", "--out", "choice.jsonl")
+    assert "100 picks new" in run("import", "choice.jsonl", "--home", "fresh", "--limit", "100").output
+    both = [
+        subprocess.Popen(
+            [*PICKTUNE, "import", "choice.jsonl", "--home", "fresh"],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    said = [one.communicate(timeout=60) for one in both]
+    assert [error for _, error in said] == ["", ""]
+    assert sum(int(out.split()[1]) for out, _ in said) == 200
+    with SQLiteLogReader(tmp_path / "fresh" / "picktune.db") as reader:
+        assert reader.counts()["picks"] == reader.counts()["slates"] == 300
 
 
 def test_rows_that_do_not_go_in_are_listed(run: Run, home: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 from picktune.errors import AlreadyDecided, Conflict, InvalidInput, KeyReused
+from picktune.late import LateLog
 from picktune.log import SQLiteLog
 from picktune.records import AliasesSeen, Message, Selection
 from picktune_adapters import AdapterVersion, Aliases
@@ -133,6 +134,15 @@ async def test_a_decision_from_elsewhere_is_kept_once(log: SQLiteLog, make: Any,
         assert list(other.reader.decided_slates(EVERYTHING)) == []
     assert not await log.add_decided(one)
     assert log.reader.picks(pick.slate_id) == [pick]
+
+
+async def test_a_log_that_opens_late_takes_it_too(log: SQLiteLog, make: Any, tmp_path: Path) -> None:
+    await decided(log, make)
+    (one,) = log.reader.decided_slates(EVERYTHING)
+    late = LateLog(lambda: SQLiteLog.open(tmp_path / "other.db"))
+    assert await late.add_decided(one)
+    assert list(late.reader.decided_slates(EVERYTHING)) == [one]
+    await late.close()
 
 
 async def test_it_sends_nothing(log: SQLiteLog, make: Any, tmp_path: Path) -> None:
