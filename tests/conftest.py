@@ -17,6 +17,7 @@ import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when torch is loaded, as the servers do it too
 # Started in the background, a shell lets its children ignore Ctrl-C, and theirs: tests press it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -28,6 +29,7 @@ CHATML = (
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+VLLM_SLOTS = 8
 LINEAR = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
@@ -41,6 +43,16 @@ class AdapterFactory(Protocol):
     def __call__(
         self, name: str, seed: int = 0, scale: float = 0.5, *, base: Path | None = None, rank: int = 8
     ) -> Path: ...
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """vLLM comes last: while it waits its workers spin, and whatever runs beside it takes twice as long.
+
+    At the very end comes what makes the server unfit for others.
+    """
+    items.sort(
+        key=lambda item: (item.get_closest_marker("vllm") is not None, item.path.parent.name == "vllm")
+    )
 
 
 @pytest.fixture(scope="session")
@@ -193,11 +205,11 @@ def start_vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..
 
 @pytest.fixture(scope="session")
 def vllm_server(start_vllm: Callable[..., VLLMServer], smollm2: Path) -> VLLMServer:
-    """One vLLM that serves SmolLM2 to all tests under the marker ``vllm``, in float32.
+    """One vLLM that serves SmolLM2 to all tests under the marker ``vllm``, in float32, with ``VLLM_SLOTS``.
 
     In bfloat16 a neighbour in the batch can tip a near tie between two tokens, and equality proves nothing.
     """
-    return start_vllm(smollm2, "--dtype", "float32")
+    return start_vllm(smollm2, "--dtype", "float32", "--max-loras", str(VLLM_SLOTS))
 
 
 def _tail(log: Path) -> str:

@@ -91,8 +91,9 @@ async def start(home: Path) -> tuple[Process, str]:
         *("--engine", "vllm", "--vllm-url", "http://127.0.0.1:9"),
         stdout=PIPE,
         stderr=STDOUT,
+        # What is killed reports no coverage; measuring it only slows its start down.
         env={
-            **{k: v for k, v in os.environ.items() if not k.startswith("PICKTUNE_")},
+            **{k: v for k, v in os.environ.items() if not k.startswith(("PICKTUNE_", "COVERAGE_"))},
             "PYTHONUNBUFFERED": "1",
         },
     )

@@ -32,8 +32,8 @@ async def check_integrity(engine: Engine, adapter: str) -> None:
     """Draw greedy replies of the base and of the adapter, apart and together, and compare.
 
     Raises ``EngineError`` if in mixed batches the replies to most of the questions that tell the arms apart
-    follow the other arm, if none is there what it is alone, or if the adapter says nothing; the reason is in
-    the message. A suspicion must show twice.
+    follow the other arm, if hardly any is there what it is alone, or if the adapter says nothing; the reason
+    is in the message. A suspicion must show twice.
     """
     base = await _say(engine, [None])
     tuned = await _say(engine, [adapter])
@@ -70,10 +70,12 @@ async def _fault(engine: Engine, adapter: str, base: list[str], tuned: list[str]
                 "other arm, so mixed slates would compare a model with itself; on vLLM's CPU backend "
                 "restart the server with a larger --max-loras (see docs/engines.md)"
             )
-        if all(text != own[i] for text, own, _, i in replies):
+        kept = {i for text, own, _, i in replies if text == own[i]}
+        if len(kept) <= 0.25 * count:
             return (
-                f"{what} is never the same beside {adapter!r} as alone, so replies cannot be told apart from "
-                "the batch that they are drawn in; draw the arms one after the other, or use another engine"
+                f"{what} is hardly ever the same beside {adapter!r} as alone, so replies cannot be told "
+                "apart from the batch they are drawn in; on vLLM's CPU backend restart the server with "
+                "a larger --max-loras (see docs/engines.md), elsewhere use another engine"
             )
     return None
 

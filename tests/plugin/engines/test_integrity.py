@@ -72,7 +72,7 @@ async def test_a_base_that_stays_wrong_afterwards_is_caught() -> None:
 
 async def test_rounding_that_tips_a_reply_is_no_fault() -> None:
     def say(model: str | None, prompt: str, batch: set[str | None]) -> str:
-        tipped = len(batch) > 1 and "week" not in prompt
+        tipped = len(batch) > 1 and ("parcel" in prompt or "charged" in prompt)
         return own(model, prompt).replace("good", "fine") if tipped else own(model, prompt)
 
     await check(say)
@@ -108,7 +108,7 @@ async def test_a_base_that_is_never_itself_in_company_is_caught() -> None:
     def say(model: str | None, prompt: str, batch: set[str | None]) -> str:
         return own(model, prompt).replace("good", "fine" if len(batch) > 1 else "good")
 
-    with pytest.raises(EngineError, match="never the same"):
+    with pytest.raises(EngineError, match="hardly ever the same"):
         await check(say)
 
 
