@@ -36,8 +36,18 @@ class Formats(click.Command):
 @click.argument("format_", metavar="FORMAT", type=click.Choice(list(EXPORTERS)))
 @click.option("--out", type=FILE, help="A file, which appears when it is whole; otherwise stdout.")
 @click.option("--card", type=FILE, help="Where the data set's card goes; otherwise FILE.card.json.")
-@click.option("--since", type=MOMENT, help="Leave out what was decided before this moment (UTC).")
-@click.option("--until", type=MOMENT, help="Leave out what was decided from this moment on (UTC).")
+@click.option(
+    "--since",
+    type=MOMENT,
+    metavar="TIME",
+    help="Leave out what was decided before, as 2026-11-24T09:00:00 (UTC).",
+)
+@click.option(
+    "--until",
+    type=MOMENT,
+    metavar="TIME",
+    help="Leave out what was decided from then on; a day is enough (UTC).",
+)
 @click.option("--tag", "tags", multiple=True, help="Only with this tag, or with one of several.")
 @click.option("--locale", "locales", multiple=True, help="Only in this language, or in one of several.")
 @click.option(

@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 from picktune.errors import InvalidInput
 from picktune.interchange import EXPORTERS
 from picktune.interchange.choice import to_decided
 from picktune.interchange.lmarena import language
 from picktune.interchange.spreadsheet import as_it_was, harmless
-from picktune.records import DecidedSlate, Message, ReactedReply, Reaction
+from picktune.records import AliasesSeen, DecidedSlate, Message, ReactedReply, Reaction
 
 Decide = Callable[..., DecidedSlate]
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -59,7 +60,7 @@ def decisions(draw: st.DrawFn, decide: Decide) -> DecidedSlate:
     place = draw(st.integers(0, len(said) - 1))
     messages = [Message(role=draw(roles), content=draw(texts)) for _ in range(draw(st.integers(0, 3)))]
     edited = draw(st.none() | texts) if verdict != "skip" else None
-    return decide(
+    one = decide(
         verdict,
         place if verdict in ("chosen", "tie") else None,
         texts=said,
@@ -74,6 +75,10 @@ def decisions(draw: st.DrawFn, decide: Decide) -> DecidedSlate:
         dwell_ms=draw(st.none() | st.integers(0, 10**9)),
         role=draw(st.sampled_from(["agent", "user", "model"])),
     )
+    aliases = st.builds(
+        AliasesSeen, champion=st.none() | texts, challenger=st.none() | texts, seen_at=st.just(NOW)
+    )
+    return structs.replace(one, aliases=draw(st.none() | aliases))
 
 
 def written(name: str, *evidence: DecidedSlate | ReactedReply) -> tuple[list[Any], bytes]:
