@@ -26,6 +26,7 @@ COMMANDS = {
     "keys": "picktune.commands.keys:keys",
     "verify": "picktune.commands.verify:verify",
     "backup": "picktune.commands.backup:backup",
+    "prune": "picktune.commands.prune:prune",
 }
 GROUP = "picktune.commands"
 

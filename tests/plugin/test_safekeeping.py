@@ -1,4 +1,4 @@
-"""``picktune verify`` and ``picktune backup``, as they are typed."""
+"""``picktune verify``, ``backup`` and ``prune``, as they are typed."""
 
 from __future__ import annotations
 
@@ -182,6 +182,30 @@ def test_a_log_of_an_older_version_can_be_backed_up_but_not_verified(run: Run, t
 
     assert "older Picktune" in run("verify", "--home", str(path.parent), code=1).output
     assert "has no hash chain yet" in run("backup", "--home", str(path.parent)).output
+
+
+def test_prune_asks_and_leaves_decisions_alone(run: Run, home: Path) -> None:
+    assert "nothing to delete: there are 0 slates" in run("prune", "--older-than", "1h").output
+
+    connection = sqlite3.connect(home / "picktune.db")
+    connection.execute("DROP TRIGGER picks_are_never_deleted")  # one decision was never made
+    connection.execute("DELETE FROM picks WHERE id = 2")
+    connection.commit()
+    connection.close()
+    assert "would delete 1 slate drawn before" in run("prune", "--older-than", "1h", "--dry-run").output
+    assert "Delete 1 slate drawn" in run("prune", "--older-than", "1h", code=1).output
+    assert "would delete 1 slate" in run("prune", "--older-than", "1h", "--dry-run").output
+
+    output = run("prune", "--older-than", "1h", "--yes").output
+
+    assert "deleted: slates 1, replies 1, turns 1, exposures 1" in output
+    assert "nothing to delete" in run("prune", "--older-than", "1h", "--yes").output
+    assert run("prune", "--older-than", "9w").output
+
+
+@pytest.mark.parametrize("age", ["", "0d", "-1d", "d", "1", "1y", "１d", "999999d", "1.5d"])
+def test_prune_takes_ages_only(run: Run, age: str) -> None:
+    assert "no age" in run("prune", "--older-than", age, code=2).output
 
 
 def test_a_person_sees_a_bar(home: Path) -> None:
