@@ -78,6 +78,9 @@ def moment(text: str) -> datetime:
     show_default=True,
 )
 @click.option("--seed", type=click.IntRange(0), default=RECIPE.seed, show_default=True)
+@click.option(
+    "--position-bias", is_flag=True, help="Take out how much the place of a reply sways those who pick."
+)
 @click.option("--force", is_flag=True, help="Train even if nothing is new since the last night.")
 @click.option("--fresh", is_flag=True, help="Leave an interrupted night behind and begin a new one.")
 @click.option(
@@ -101,6 +104,7 @@ def nightly(
     rank: int,
     learning_rate: float,
     seed: int,
+    position_bias: bool,
     as_json: bool,
     debug: bool,
     **flags: Any,
@@ -122,6 +126,7 @@ def nightly(
                 alpha=2 * rank,
                 learning_rate=learning_rate,
                 seed=seed,
+                position_bias=position_bias,
             ),
             gate=Gate(min_sets=min_held_out),
             min_picks=min_picks,

@@ -70,7 +70,7 @@ class Night:
         """The product of a stage: made and kept now, or, if the stage is done, read back as a ``kind``."""
         path = self.folder / f"{stage}.json"
         if stage in self.manifest.done:
-            product: T = _read(path, kind)
+            product: T = read(path, kind)
             return product
         self._before(stage)
         product = make()
@@ -160,11 +160,12 @@ def new_night_id(home: Path, now: datetime) -> str:
 def all_nights(home: Path) -> list[Night]:
     """Every night, oldest first. Raises ``StateCorrupt`` for a manifest that cannot be read."""
     folders = sorted(path.parent for path in (home / "nights").glob("[!.]*/manifest.json"))
-    nights = [Night(folder, _read(folder / "manifest.json", Manifest)) for folder in folders]
+    nights = [Night(folder, read(folder / "manifest.json", Manifest)) for folder in folders]
     return sorted(nights, key=lambda night: night.manifest.started_at)
 
 
-def _read(path: Path, kind: Any) -> Any:
+def read(path: Path, kind: Any) -> Any:
+    """A product of a night, decoded as a ``kind``; raises ``StateCorrupt``, saying what to delete."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import Meta, field
 from picktune.records import ChoiceSet, Record
 
 SplitName = Literal["train", "validation", "test"]
@@ -16,7 +16,8 @@ class Recipe(Record, frozen=True, kw_only=True):
 
     ``beta``, ``epsilon`` (label smoothing) and ``lam`` (weight of the chosen reply's own likelihood) are the
     β, ε and λ of the choice loss. ``max_prompt`` and ``max_reply`` are in tokens; prompts are cut from the
-    left, replies from the right. ``batch`` is in choice sets an optimiser step.
+    left, replies from the right. ``batch`` is in choice sets an optimiser step. ``position_bias`` lets the
+    offsets of places, fitted on the log, take part in the loss.
     """
 
     method: Literal["lora"] = "lora"
@@ -35,6 +36,7 @@ class Recipe(Record, frozen=True, kw_only=True):
     max_reply: Annotated[int, Meta(ge=1)] = 256
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     seed: int = 0
+    position_bias: bool = False
 
 
 class DatasetVersion(Record, frozen=True, kw_only=True):
@@ -79,7 +81,10 @@ class Step(Record, frozen=True, kw_only=True):
 
 
 class TrainingRun(Record, frozen=True, kw_only=True):
-    """A finished training run; its adapter lies in the folder that was given to ``train``."""
+    """A finished training run; its adapter lies in the folder that was given to ``train``.
+
+    ``offsets`` are those of places that took part in the loss, by the number of replies shown.
+    """
 
     id: str
     dataset_id: str
@@ -89,6 +94,7 @@ class TrainingRun(Record, frozen=True, kw_only=True):
     seconds: float
     truncated: int
     started_at: datetime
+    offsets: dict[int, tuple[float, ...]] = field(default_factory=dict)
 
 
 class Figures(Record, frozen=True, kw_only=True):

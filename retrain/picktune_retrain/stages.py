@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec import structs
 from picktune.log import SQLiteLogReader
 from picktune.settings import Settings
-from picktune_adapters import AdapterVersion, AliasChange
+from picktune_adapters import AdapterVersion, AliasChange, disk
 from picktune_adapters.registry import Registry
 
 from picktune_retrain import dataset as datasets
@@ -23,6 +25,9 @@ from picktune_retrain.nights import Manifest, Night
 from picktune_retrain.plan import Plan, Watch
 from picktune_retrain.records import Dataset, TrainingRun
 from picktune_retrain.report import Account, write_report
+
+if TYPE_CHECKING:
+    from picktune_retrain.position import Offsets
 
 _BY = "nightly"
 
@@ -93,6 +98,7 @@ class Stages:
         from picktune_retrain.train import train
 
         made = night.manifest
+        offsets = self._offsets(night, dataset) if made.recipe.position_bias else None
         with _hushed():
             run = train(
                 dataset.train,
@@ -105,10 +111,27 @@ class Stages:
                 referenced=self.watch.referenced,
                 should_stop=self.should_stop,
                 state=night.folder / "state",
+                offsets=offsets,
                 now=self.now(),
             )
         # One id for the night and its training, so that an adapter's lineage leads to this folder.
         return structs.replace(run, id=made.id)
+
+    def _offsets(self, night: Night, dataset: Dataset) -> Offsets:
+        """Fitted once a night, on the picks to train on; an interrupted training goes on with them."""
+        from picktune_retrain.position import fit_offsets
+
+        path = night.folder / "offsets.json"
+        if path.exists():
+            kept: Offsets = nights.read(path, dict[int, tuple[float, ...]])
+            return kept
+        learned = {(row.slate_id, row.annotator) for row in dataset.train}
+        made = night.manifest
+        with SQLiteLogReader(self.settings.log_path) as reader:
+            decisions = reader.decisions(until=made.until, roles=made.roles)
+            offsets = fit_offsets(one for one in decisions if (one.slate_id, one.annotator) in learned)
+        disk.replace(path, msgspec.json.encode(offsets))
+        return offsets
 
     def evaluate(self, night: Night, dataset: Dataset) -> Judgement:
         """Score the held-out sets under the base and the adapter."""

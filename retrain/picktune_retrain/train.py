@@ -7,7 +7,7 @@ import math
 import random
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
@@ -45,14 +45,17 @@ def train(
     referenced: Callable[[int, int], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     state: Path | None = None,
+    offsets: Mapping[int, Sequence[float]] | None = None,
     now: datetime,
 ) -> TrainingRun:
     """Train a LoRA adapter on ``train`` and write it to ``folder`` as PEFT does.
 
     ``progress`` gets a record of every step, and of every pass over ``validation`` (one an epoch);
     ``referenced`` hears before that how many of how many sets have their reference values.
-    ``should_stop`` is asked before every step. With ``state``, a folder of this run's own, whatever ended an
-    earlier call, even a kill, the next one goes on from the last checkpoint and ends with the same adapter.
+    ``should_stop`` is asked before every step. ``offsets`` are b of every place, in nats, by the number of
+    replies shown; without them places do not matter. With ``state``, a folder of this run's own, whatever
+    ended an earlier call, even a kill, the next one goes on from the last checkpoint and ends with the same
+    adapter.
 
     Raises ``NothingToTrain``; ``TrainingInterrupted`` if told to stop; ``TrainingDiverged`` if the loss or
     its gradient is no longer a number; ``TrainingStateMismatch`` or ``StateCorrupt`` for the state folder;
@@ -69,12 +72,13 @@ def train(
     encoded = [encoding.encode(one, model.tokenizer, recipe) for one in (*train, *validation)]
     forward.choose_layout(model, encoded)
     keeper = Keeper(state, weights, optimizer)
+    places = {shown: torch.tensor(values, device=model.device) for shown, values in (offsets or {}).items()}
 
     # Batches are made up once, each of rows of several sets; an epoch only takes them in another order. So
     # the reference, which is the base itself, is computed once, in the very rows of the policy, and kept.
     batches = _batches(encoded[: len(train)], recipe)
     checks = list(bundles(encoded[len(train) :], recipe.batch))
-    fingerprint = _fingerprint(encoded, len(train), model, recipe)
+    fingerprint = _fingerprint(encoded, len(train), model, recipe, offsets)
     run = keeper.restore(fingerprint)
     if run is None:
         reference: list[tuple[float, ...]] = []
@@ -112,7 +116,7 @@ def train(
         results: list[_Result] = []
         with models.dropout(model, recipe.seed + number):
             for row in batch:
-                losses, hits = _losses(model, row, recipe)
+                losses, hits = _losses(model, row, recipe, places)
                 (losses.sum() / sum(map(len, batch))).backward()  # type: ignore[no-untyped-call]
                 results += zip(losses.tolist(), hits, strict=True)
 
@@ -137,7 +141,7 @@ def train(
             results = []
             with torch.no_grad():
                 for row in checking:
-                    losses, hits = _losses(model, row, recipe)
+                    losses, hits = _losses(model, row, recipe, places)
                     results += zip(losses.tolist(), hits, strict=True)
             seconds = time.perf_counter() - step_began
             records.append(_record(number, total, per_epoch, "validation", results, rate, seconds))
@@ -162,6 +166,7 @@ def train(
         seconds=time.perf_counter() - began,
         truncated=sum(one.truncated for one in encoded),
         started_at=run.started_at,
+        offsets={shown: tuple(values) for shown, values in (offsets or {}).items()},
     )
 
 
@@ -169,12 +174,15 @@ _Row = Sequence[tuple[EncodedSet, tuple[float, ...]]]
 _Result = tuple[float, float]
 
 
-def _losses(model: Model, row: _Row, recipe: Recipe) -> tuple[Tensor, list[float]]:
+def _losses(
+    model: Model, row: _Row, recipe: Recipe, places: Mapping[int, Tensor]
+) -> tuple[Tensor, list[float]]:
     """The loss of each set in nats, and whether its picked reply scored highest (a share, if several did)."""
     losses, hits = [], []
     policies = forward.policy_log_probs(model, [one for one, _ in row], grad=torch.is_grad_enabled())
     for (one, base), policy in zip(row, policies, strict=True):
         reference = torch.tensor(base, device=policy.device)
+        offsets = places.get(len(base))
         loss = choice_loss(
             policy,
             reference,
@@ -185,8 +193,9 @@ def _losses(model: Model, row: _Row, recipe: Recipe) -> tuple[Tensor, list[float
             lam=recipe.lam,
             epsilon=recipe.epsilon,
             weight=one.weight,
+            offsets=offsets,
         )
-        scores = choice_scores(policy.detach(), reference, beta=recipe.beta)
+        scores = choice_scores(policy.detach(), reference, beta=recipe.beta, offsets=offsets)
         top = (scores == scores.max()).tolist()
         losses.append(loss)
         hits.append(sum(best and alike for best, alike in zip(top, one.same, strict=True)) / max(sum(top), 1))
@@ -239,8 +248,15 @@ def _record(
     )
 
 
-def _fingerprint(encoded: Sequence[EncodedSet], trained: int, model: Model, recipe: Recipe) -> str:
-    parts = encoding.fingerprint(encoded), trained, model.name, model.dtype, model.packed, recipe
+def _fingerprint(
+    encoded: Sequence[EncodedSet],
+    trained: int,
+    model: Model,
+    recipe: Recipe,
+    offsets: Mapping[int, Sequence[float]] | None,
+) -> str:
+    places = sorted((shown, tuple(values)) for shown, values in (offsets or {}).items())
+    parts = encoding.fingerprint(encoded), trained, model.name, model.dtype, model.packed, recipe, places
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
