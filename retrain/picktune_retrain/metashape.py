@@ -7,7 +7,7 @@ from typing import Any
 
 from picktune.errors import InvalidInput, MissingExtra
 
-from picktune_retrain.shape import Shape, stored
+from picktune_retrain.shape import MOST_LAYERS, Shape, stored
 
 
 def built(path: Path) -> Shape:
@@ -21,19 +21,22 @@ def built(path: Path) -> Shape:
         raise MissingExtra(f"counting the parameters of {path}", "retrain") from error
     try:
         config: Any = AutoConfig.from_pretrained(str(path), trust_remote_code=False)
+        text: Any = config.get_text_config()
+        if int(text.num_hidden_layers) > MOST_LAYERS:
+            raise ValueError(f"it has more than {MOST_LAYERS} layers")
+        hidden, heads = int(text.hidden_size), int(text.num_attention_heads)
+        head_dim = int(getattr(text, "head_dim", None) or hidden // heads)
         with torch.device("meta"):
             build: Any = AutoModelForCausalLM.from_config
             network: Any = build(config, trust_remote_code=False)
     except Exception as error:  # a configuration may make a model's own code fail in any way
         raise InvalidInput(
             f"transformers cannot build a language model from {path}: {_first_line(error)}; "
-            "name another model, or one whose code comes with transformers"
+            "name another model with attention, whose code comes with transformers"
         ) from error
-    text = config.get_text_config()
     head, embeddings = network.get_output_embeddings(), network.get_input_embeddings()
     linears = [m for m in network.modules() if isinstance(m, (nn.Linear, Conv1D)) and m is not head]
     sides = [(m.weight.shape if isinstance(m, Conv1D) else m.weight.shape[::-1]) for m in linears]
-    hidden, heads = int(text.hidden_size), int(text.num_attention_heads)
     ends = {id(p): p.numel() for m in (head, embeddings) if m is not None for p in m.parameters()}
     return Shape(
         family=str(config.model_type),
@@ -47,7 +50,7 @@ def built(path: Path) -> Shape:
         intermediate=_active(text, hidden),
         heads=heads,
         kv_heads=int(getattr(text, "num_key_value_heads", None) or heads),
-        head_dim=int(getattr(text, "head_dim", None) or hidden // heads),
+        head_dim=head_dim,
         vocabulary=int(text.vocab_size),
         stored=stored(config.dtype),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, get_args
 
 import click
@@ -118,8 +119,9 @@ def show(found: MemoryPlan, name: str) -> None:
     from rich.markup import escape
 
     out = console()
+    say = partial(out.print, soft_wrap=True, emoji=False)
     one, work = found.shape, found.work
-    out.print(
+    say(
         f"[bold]{escape(name)}[/]: {one.parameters:,} parameters ({one.family}, {one.layers} layers), "
         f"of which {found.trained:,} are trained ({found.trained / one.parameters:.2%})"
     )
@@ -129,15 +131,15 @@ def show(found: MemoryPlan, name: str) -> None:
         where = f"a card of {_gib(found.card)}" if work.on_gpu else f"this machine's {_gib(found.card)}"
         verdict = "[green]fits[/]" if found.fits else "[red]does not fit[/]"
         aside = f"{_gib(found.reserve)} set aside for {'CUDA' if work.on_gpu else 'the process itself'}"
-        out.print(f"{place}{_gib(found.each)} {verdict} into {where}, {aside}.")
+        say(f"{place}{_gib(found.each)} {verdict} into {where}, {aside}.")
     if work.on_gpu:
         needed = (
             f"{found.needed}" if found.needed else "no number of cards is enough: a row alone is too long"
         )
-        out.print(f"Cards needed, with weights and optimiser shared out among them (ZeRO 3, FSDP): {needed}")
+        say(f"Cards needed, with weights and optimiser shared out among them (ZeRO 3, FSDP): {needed}")
     for change in found.changes:
-        out.print(f"  it would fit with [bold]{change.options}[/] ({_gib(change.peak)} on each)")
-    out.print(
+        say(f"  it would fit with [bold]{change.options}[/] ({_gib(change.peak)} on each)")
+    say(
         f"Serving: the KV cache takes {found.kv_a_token / 1024:,.0f} KiB a token, "
         f"{_gib(found.kv_a_token * work.batch * (work.prompt + work.reply))} for {work.batch} conversations "
         f"of {work.prompt + work.reply} tokens. Training keeps none."
@@ -145,11 +147,11 @@ def show(found: MemoryPlan, name: str) -> None:
     for rule in found.rules:
         cards = f", {_count(rule.cards, 'card')}" if rule.cards and work.on_gpu else ""
         size = "a byte" if rule.bytes_a_number == 1 else f"{rule.bytes_a_number:g} bytes"
-        out.print(
+        say(
             f"Rule of thumb, no more (parameters × {size} × 4): "
             f"{rule.total / 1e9:,.1f} GB = {_gib(rule.total)}{cards}"
         )
-    out.print(_basis(found))
+    say(_basis(found))
 
 
 def _table(found: MemoryPlan) -> Table:

@@ -14,8 +14,10 @@ from picktune.engines import smollm2
 from picktune.errors import EngineDown, InvalidInput
 from picktune.records import Record
 
+MOST_LAYERS = 2000
 _MOST_BYTES = 2**20
 Size = Annotated[int, Meta(ge=1, le=10_000_000)]
+Layers = Annotated[int, Meta(ge=1, le=MOST_LAYERS)]
 
 
 class Shape(Record, frozen=True, kw_only=True):
@@ -86,7 +88,7 @@ class _Config(msgspec.Struct, frozen=True, kw_only=True):
     model_type: str
     hidden_size: Size | None = None
     intermediate_size: Size | None = None
-    num_hidden_layers: Size | None = None
+    num_hidden_layers: Layers | None = None
     num_attention_heads: Size | None = None
     num_key_value_heads: Size | None = None
     head_dim: Size | None = None
@@ -99,7 +101,7 @@ class _Config(msgspec.Struct, frozen=True, kw_only=True):
     dtype: str | None = None
     torch_dtype: str | None = None
     # ChatGLM 2 and 3, whose code does not come with transformers, name things in their own way.
-    num_layers: Size | None = None
+    num_layers: Layers | None = None
     ffn_hidden_size: Size | None = None
     padded_vocab_size: Size | None = None
     kv_channels: Size | None = None

@@ -161,6 +161,10 @@ def test_no_torch_is_needed(tmp_path: Path) -> None:
         (b'{"model_type": "llama", "hidden_size": 1e400}', "no configuration"),
         (b'{"model_type": "llama", "num_hidden_layers": 99999999999999999999}', "num_hidden_layers"),
         (b'{"model_type": "no-such-family"}', "cannot build"),
+        (b'{"model_type": "mamba"}', "cannot build"),  # it has no heads
+        (b'{"model_type": "t5"}', "cannot build"),  # no decoder alone
+        (b'{"model_type": "gpt2", "n_layer": 9999999}', "more than 2000 layers"),
+        (b'{"model_type": "llama", "num_hidden_layers": 2001}', "num_hidden_layers"),
         (
             b'{"model_type": "llama", "hidden_size": 4, "intermediate_size": 4, "num_hidden_layers": 1, '
             b'"num_attention_heads": 8, "vocab_size": 9}',
