@@ -2,7 +2,7 @@
 
 import { byId, call } from "./core.js";
 
-const EVERY_SECONDS = 15;
+const EVERY_SECONDS = 10;
 const aside = document.querySelector(".queue");
 const list = byId("queue-list");
 const base = document.body.dataset.base;

