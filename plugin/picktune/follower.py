@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
@@ -26,8 +27,8 @@ class Follower:
 
     An adapter speaks only when its files are what was registered, the engine has loaded it, and the base's
     replies beside it are the base's own. Where one of these fails, whoever spoke before goes on speaking and
-    ``problems`` says why. An adapter that speaks no more stays loaded for ``grace`` seconds, so that slates
-    that are being drawn can finish.
+    ``problems`` says why; ``refusals`` counts such attempts by the error's code. An adapter that speaks no
+    more stays loaded for ``grace`` seconds, so that slates that are being drawn can finish.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Follower:
     ) -> None:
         self.aliases = Aliases()
         self.problems: dict[str, str] = {}
+        self.refusals: Counter[str] = Counter()
         self.started = asyncio.Event()
         self.engine_problem: str | None = "the engine is starting; try again in a moment"
         self.registry_problem: str | None = None
@@ -138,6 +140,7 @@ class Follower:
             if self.problems.get(name) != str(error):
                 logger.error("adapter %s is not served: %s", name, error)
             self.problems[name] = str(error)
+            self.refusals[error.code if isinstance(error, PicktuneError) else "os_error"] += 1
             if not isinstance(error, EngineBusy | EngineDown):
                 # Hashing a broken adapter at every look would cost the server more than it could find out.
                 self._retry_at[name] = clock + LONGEST_DELAY

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 from anyio import to_thread
 from msgspec import field
@@ -49,7 +50,10 @@ class Liveness(Record, frozen=True, kw_only=True):
 
 
 class Health:
-    """Asks the parts whether they work, at most once a second, for anyone may ask it."""
+    """Asks the parts whether they work, at most once a second, for anyone may ask it.
+
+    ``log_seconds`` is how long the log took for its last write that succeeded, or ``None`` before the first.
+    """
 
     def __init__(
         self, engine: Engine, log: Log, registry: Registry, follower: Follower, keeper: Keeper
@@ -59,6 +63,7 @@ class Health:
         self._registry = registry
         self._follower = follower
         self._keeper = keeper
+        self.log_seconds: float | None = None
         self._asking: tuple[float, asyncio.Task[Readiness]] | None = None
 
     async def readiness(self) -> Readiness:
@@ -93,10 +98,12 @@ class Health:
         return Check(ok=ok, reason=None if ok else "the engine does not answer")
 
     async def _check_log(self) -> Check:
+        begin = time.perf_counter()
         try:
             await self._log.check()
         except PicktuneError as error:
             return Check(ok=False, reason=error.message)
+        self.log_seconds = time.perf_counter() - begin
         return Check(ok=True)
 
     async def _check_registry(self) -> Check:

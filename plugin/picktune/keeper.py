@@ -20,6 +20,8 @@ ShownT = TypeVar("ShownT", Slate, Exposure)
 class Keeper:
     """Writes slates and exposures to the log; those that it cannot take now wait here, at most ``LIMIT``.
 
+    ``lost`` counts those for which there was no room.
+
     Only what was shown is kept this way. A decision is acknowledged when it is on disk, or not at all.
     """
 
@@ -27,6 +29,7 @@ class Keeper:
         self._log = log
         self._waiting: dict[str, Slate | Exposure] = {}
         self._flushing = asyncio.Lock()
+        self.lost = 0
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -36,13 +39,15 @@ class Keeper:
         found = self._waiting.get(slate_id)
         return found if isinstance(found, Slate) else None
 
-    async def keep_slate(self, slate: Slate) -> None:
-        """Keep a slate, now or as soon as the log is back."""
+    async def keep_slate(self, slate: Slate) -> bool:
+        """Keep a slate, now or as soon as the log is back; whether it is on disk."""
         try:
             await self.flush()
             await self._log.add_slate(slate)
         except LogUnavailable as error:
             self._wait(slate.id, slate, error)
+            return False
+        return True
 
     async def keep_exposure(self, exposure: Exposure) -> Exposure:
         """Keep an exposure, now or as soon as the log is back, and return the one that stands."""
@@ -86,5 +91,6 @@ class Keeper:
             logger.warning("%s was shown and waits to be kept: %s", key, error)
             self._waiting.setdefault(key, shown)
         else:
+            self.lost += 1
             logger.error("%s was shown and is lost, for too much waits already: %s", key, error)
         return shown

@@ -17,6 +17,7 @@ from picktune.auth import CSRF_HEADER
 from picktune.errors import PicktuneError
 from picktune.gateway.routes import CONVERSATION_HEADER
 from picktune.health import Liveness
+from picktune.scrape import metrics_route
 from picktune.service import Service
 from picktune.wire import BodyLimit, json_answer, on_error
 
@@ -41,6 +42,7 @@ def mounted(service: Service) -> Starlette:
             *(endpoint.route(service) for endpoint in ENDPOINTS),
             *gateway.routes(service),
             *health_routes(service),
+            metrics_route(service),
             _openapi_route(settings.prefix),
             *pages.routes(service),
         ],

@@ -45,6 +45,7 @@ def document(prefix: str) -> dict[str, Any]:
         "get": _health("readyz", "Whether a slate could be drawn and kept now.", refs[Readiness])
     }
     paths["/readyz"]["get"]["responses"]["503"] = _answer("Something is missing.", refs[Readiness])
+    paths["/metrics"] = {"get": _metrics(refs[ErrorBody])}
     paths["/openapi.json"] = {
         "get": _health("openapi", "This document.", {"type": "object", "additionalProperties": True})
     }
@@ -125,6 +126,21 @@ def _health(name: str, summary: str, schema: dict[str, Any]) -> dict[str, Any]:
         "summary": summary,
         "security": [],
         "responses": {"200": _answer("OK.", schema)},
+    }
+
+
+def _metrics(schema: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "operationId": "metrics",
+        "summary": "What is counted and timed, and how everything is now, for Prometheus.",
+        "description": "Needs the scope `admin`, for it tells how the arms differ.",
+        "responses": {
+            "200": {"description": "OK.", "content": {"text/plain": {"schema": {"type": "string"}}}},
+            **{
+                str(STATUSES[code]): _answer(f"`{code}`", schema)
+                for code in ("unauthenticated", "forbidden", "internal_error")
+            },
+        },
     }
 
 

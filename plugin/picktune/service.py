@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,6 +21,7 @@ from picktune.health import Health, Readiness
 from picktune.keeper import Keeper
 from picktune.late import LateLog, ReadableLog
 from picktune.log.base import LogReader
+from picktune.metrics import Metrics
 from picktune.records import (
     AnnotatorRole,
     Conversation,
@@ -67,6 +68,7 @@ class Service:
         self.auth = Auth(
             settings.folder, prefix=settings.prefix, secure_cookies=settings.secure_cookies, now=now
         )
+        self.metrics = Metrics()
         self._keeper = Keeper(log)
         self._follower = Follower(engine, registry, log, poll=settings.poll, grace=settings.timeout, now=now)
         self._health = Health(engine, log, registry, self._follower, self._keeper)
@@ -77,6 +79,21 @@ class Service:
     def aliases(self) -> Aliases:
         """The adapters that speak in the slates now."""
         return self._follower.aliases
+
+    @property
+    def refusals(self) -> Mapping[str, int]:
+        """How often an adapter could not be served, by the error's code."""
+        return self._follower.refusals
+
+    @property
+    def lost(self) -> int:
+        """How many slates and exposures were shown and could not be kept."""
+        return self._keeper.lost
+
+    @property
+    def log_seconds(self) -> float | None:
+        """How long the log took when readiness last asked it to write, until that was on disk."""
+        return self._health.log_seconds
 
     async def start(self) -> None:
         """Begin to start the engine and to follow the adapters, and return at once. Safe to call twice."""
@@ -137,7 +154,6 @@ class Service:
         """
         _check_answerable(messages)
         chosen = policy_named(policy or self.settings.policy)
-        self.check_engine()
         now = self.now()
         turn = Turn(
             id=new_id(),
@@ -148,17 +164,23 @@ class Service:
             locale=locale,
             created_at=now,
         )
-        slate = await draw(
-            turn,
-            chosen,
-            speaker or self.engine,
-            self.aliases,
-            rng=self.rng,
-            now=now,
-            sampling=sampling or self.settings.sampling,
-            timeout=self.settings.timeout,
-        )
-        await self._keeper.keep_slate(slate)
+        with self.metrics.drawing():
+            self.check_engine()
+            slate = await draw(
+                turn,
+                chosen,
+                speaker or self.engine,
+                self.aliases,
+                rng=self.rng,
+                now=now,
+                sampling=sampling or self.settings.sampling,
+                timeout=self.settings.timeout,
+            )
+        self.metrics.drew(slate)
+        with self.metrics.phase("log_write"):
+            kept = await self._keeper.keep_slate(slate)
+        if kept:
+            self.metrics.committed(self.now())
         return slate
 
     async def slate_for(self, conversation_id: str, viewer: str) -> Slate:
@@ -200,8 +222,13 @@ class Service:
 
     async def pick(self, pick: Pick) -> Pick:
         """Keep a decision; it is on disk when this returns. Raises what ``Log.record`` raises."""
-        await self._keeper.flush()
-        return await self.log.record(pick)
+        with self.metrics.phase("pick"):
+            await self._keeper.flush()
+            kept = await self.log.record(pick)
+        self.metrics.committed(self.now())
+        if kept.decided_at == pick.decided_at:  # otherwise it is the one that was sent before
+            self.metrics.picked(kept)
+        return kept
 
     async def undo(self, slate_id: str, *, annotator: str, role: AnnotatorRole, key: str) -> Pick:
         """Take back the annotator's standing decision on the slate.
@@ -227,7 +254,11 @@ class Service:
     async def react(self, reaction: Reaction) -> Reaction:
         """Keep a reaction; it is on disk when this returns. Raises what ``Log.react`` raises."""
         await self._keeper.flush()
-        return await self.log.react(reaction)
+        kept = await self.log.react(reaction)
+        self.metrics.committed(self.now())
+        if kept.reacted_at == reaction.reacted_at:
+            self.metrics.reacted(kept)
+        return kept
 
     async def picks(self, slate_id: str, annotator: str | None = None) -> list[Pick]:
         """All versions of all decisions on the slate, oldest first."""

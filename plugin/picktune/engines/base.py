@@ -83,6 +83,16 @@ class Engine(Speaker, Protocol):
 
 
 @runtime_checkable
+class Queueing(Protocol):
+    """An engine that has a queue of its own and can tell how long it is."""
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for their turn."""
+        ...
+
+
+@runtime_checkable
 class Forwarding(Protocol):
     """An engine whose server itself speaks OpenAI's chat completions, and takes more of their fields."""
 

@@ -76,6 +76,11 @@ class LocalEngine:
         """The folder or the id that the engine was given."""
         return self._model
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for their turn."""
+        return len(self._waiting) + self._encoding
+
     async def start(self) -> None:
         """Load the model; raises ``EngineDown`` if it cannot be, ``MissingExtra`` without torch."""
         async with self._lock:

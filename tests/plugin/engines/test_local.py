@@ -121,6 +121,7 @@ async def test_a_full_queue_is_busy_at_once_and_says_when_to_come_back(start: St
     waiting = [asyncio.create_task(say(engine, seed=i)) for i in range(2)]
     await asyncio.sleep(0.1)
     before = time.perf_counter()
+    assert engine.waiting == 2
     with pytest.raises(EngineBusy, match="2 requests are waiting") as raised:
         await say(engine)
     assert time.perf_counter() - before < 0.1
