@@ -24,6 +24,7 @@ from picktune.bodies import (
 )
 from picktune.endpoint import Call, Endpoint, Handler
 from picktune.keys import Scope
+from picktune.metrics import Limited
 from picktune.records import Conversation, Exposure, Pick, Reaction, Record, Slate, new_id
 from picktune.service import Service
 from picktune.slate import order_for
@@ -52,6 +53,7 @@ def endpoint(
     body: type[Record] | None = None,
     query: type[Record] | None = None,
     errors: tuple[str, ...] = (),
+    limit: Limited | None = None,
 ) -> Callable[[Handler], Handler]:
     """Put the handler into the API's table; its docstring is the operation's summary."""
 
@@ -68,6 +70,7 @@ def endpoint(
                 body=body,
                 query=query,
                 errors=errors,
+                limit=limit,
             )
         )
         return handler
@@ -81,7 +84,16 @@ def _support_answer() -> type[Record]:
     return SupportAnswer
 
 
-@endpoint("POST", "/slates", scope="slate", body=DrawSlate, answer=SlateView, status=201, errors=DRAW)
+@endpoint(
+    "POST",
+    "/slates",
+    scope="slate",
+    body=DrawSlate,
+    answer=SlateView,
+    status=201,
+    errors=DRAW,
+    limit="slates",
+)
 async def draw_slate(call: Call) -> SlateView:
     """Draw candidates for a turn."""
     body: DrawSlate = call.body
@@ -104,6 +116,7 @@ async def draw_slate(call: Call) -> SlateView:
     body=ShowSlate,
     answer=SlateView,
     errors=("conversation_not_found", "conflict", *DRAW, "log_unavailable"),
+    limit="slates",
 )
 async def draw_for_conversation(call: Call) -> SlateView:
     """The slate that waits in a stored conversation, or a fresh one; it is recorded as shown."""
@@ -142,6 +155,7 @@ async def get_slate(call: Call) -> SlateView:
     body=ShowSlate,
     answer=Exposure,
     errors=("slate_not_found", "log_unavailable"),
+    limit="picks",
 )
 async def show_slate(call: Call) -> Exposure:
     """Record that a viewer sees a slate; only then can that viewer decide on it."""
@@ -151,7 +165,7 @@ async def show_slate(call: Call) -> Exposure:
     return exposure
 
 
-@endpoint("POST", "/picks", scope="pick", body=Decide, answer=Decided, errors=DECISION)
+@endpoint("POST", "/picks", scope="pick", body=Decide, answer=Decided, errors=DECISION, limit="picks")
 async def decide(call: Call) -> Decided:
     """Record a decision. When this answers, it is on disk; under the same key it can be sent again."""
     body: Decide = call.body
@@ -178,7 +192,7 @@ async def decide(call: Call) -> Decided:
     return decided
 
 
-@endpoint("POST", "/undo", scope="pick", body=Undo, answer=Pick, errors=DECISION)
+@endpoint("POST", "/undo", scope="pick", body=Undo, answer=Pick, errors=DECISION, limit="picks")
 async def undo(call: Call) -> Pick:
     """Take a decision back, and with it the reply that it sent."""
     body: Undo = call.body
@@ -194,6 +208,7 @@ async def undo(call: Call) -> Pick:
     body=React,
     answer=Reaction,
     errors=("candidate_not_found", "key_reused", "log_unavailable"),
+    limit="picks",
 )
 async def react(call: Call) -> Reaction:
     """Record thumbs up or down on one candidate."""
@@ -263,6 +278,7 @@ async def get_conversation(call: Call) -> Conversation:
     answer=ConversationsAdded,
     status=201,
     errors=("log_unavailable",),
+    limit="slates",
 )
 async def add_conversations(call: Call) -> ConversationsAdded:
     """Put conversations on the workbench; those whose id is there already stay as they are."""

@@ -12,6 +12,7 @@ from starlette.routing import Route
 from picktune.auth import Viewer, require
 from picktune.errors import Forbidden, InvalidInput
 from picktune.keys import Scope
+from picktune.metrics import Limited
 from picktune.records import AnnotatorRole, Record
 from picktune.service import Service
 from picktune.wire import json_answer, read_body, read_query
@@ -60,7 +61,7 @@ Handler = Callable[[Call], Awaitable[Record]]
 class Endpoint(Record, frozen=True, kw_only=True):
     """One row. ``answer`` is a function, so that a type that is slow to import is only asked for when needed.
 
-    ``errors`` are the codes beyond those that every address can give.
+    ``errors`` are the codes beyond those that every address can give; ``limit`` names the rate that counts.
     """
 
     method: str
@@ -72,6 +73,7 @@ class Endpoint(Record, frozen=True, kw_only=True):
     body: type[Record] | None = None
     query: type[Record] | None = None
     errors: tuple[str, ...] = ()
+    limit: Limited | None = None
 
     @property
     def name(self) -> str:
@@ -82,9 +84,12 @@ class Endpoint(Record, frozen=True, kw_only=True):
         """The route that checks who asks, decodes, calls the handler and encodes."""
 
         async def respond(request: Request) -> Response:
+            viewer = require(request, self.scope)
+            if self.limit is not None:
+                service.limits.take(self.limit, viewer)
             call = Call(
                 service=service,
-                viewer=require(request, self.scope),
+                viewer=viewer,
                 path=dict(request.path_params),
                 body=await read_body(request, self.body) if self.body else None,
                 query=read_query(request, self.query) if self.query else None,

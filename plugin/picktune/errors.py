@@ -19,6 +19,7 @@ PicktuneError
 ├── EngineError (RuntimeError)
 │   ├── EngineBusy
 │   └── EngineDown
+├── RateLimited (RuntimeError)
 ├── LogUnavailable (OSError)
 └── MissingExtra (ImportError)
 """
@@ -67,6 +68,7 @@ __all__ = [
     "NothingToRollBack",
     "PayloadTooLarge",
     "PicktuneError",
+    "RateLimited",
     "RegistryCorrupt",
     "RegistryTooNew",
     "RegistryUnavailable",
@@ -215,6 +217,17 @@ class EngineDown(EngineError):
 
     code = "engine_down"
     status = 503
+
+
+class RateLimited(PicktuneError, RuntimeError):
+    """One key or one person has sent too many requests; try again after ``retry_after`` seconds."""
+
+    code = "rate_limited"
+    status = 429
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class LogUnavailable(PicktuneError, OSError):

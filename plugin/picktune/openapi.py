@@ -104,6 +104,7 @@ def _operation(endpoint: Endpoint, refs: dict[type, Any], components: dict[str, 
 def _errors(endpoint: Endpoint, schema: dict[str, Any]) -> dict[str, Any]:
     codes = [*EVERYWHERE, *endpoint.errors]
     codes += WITH_BODY if endpoint.body else ("invalid_input",) if endpoint.query else ()
+    codes += ("rate_limited",) if endpoint.limit else ()
     by_status: dict[int, list[str]] = {}
     for code in codes:
         by_status.setdefault(STATUSES[code], []).append(code)

@@ -22,6 +22,7 @@ from picktune.keeper import Keeper
 from picktune.late import LateLog, ReadableLog
 from picktune.log.base import LogReader
 from picktune.metrics import Metrics
+from picktune.ratelimit import RateLimits
 from picktune.records import (
     AnnotatorRole,
     Conversation,
@@ -69,6 +70,7 @@ class Service:
             settings.folder, prefix=settings.prefix, secure_cookies=settings.secure_cookies, now=now
         )
         self.metrics = Metrics()
+        self.limits = RateLimits(settings.rates, self.metrics)
         self._keeper = Keeper(log)
         self._follower = Follower(engine, registry, log, poll=settings.poll, grace=settings.timeout, now=now)
         self._health = Health(engine, log, registry, self._follower, self._keeper)

@@ -25,6 +25,18 @@ RESERVED = frozenset(
 )
 
 
+class Rates(Record, frozen=True, kw_only=True):
+    """How many slates, and how many decisions, one API key or one person's sessions may ask for in a minute.
+
+    0 is no limit. The defaults are beyond what a person at a workbench can do.
+    """
+
+    key_slates: Annotated[int, Meta(ge=0)] = 6000
+    key_picks: Annotated[int, Meta(ge=0)] = 12000
+    session_slates: Annotated[int, Meta(ge=0)] = 120
+    session_picks: Annotated[int, Meta(ge=0)] = 300
+
+
 class Settings(Record, frozen=True, kw_only=True):
     """How one Picktune installation behaves.
 
@@ -50,6 +62,7 @@ class Settings(Record, frozen=True, kw_only=True):
     batch: Annotated[int, Meta(ge=1)] = 32
     poll: Annotated[float, Meta(gt=0)] = 2.0
     body_limit: Annotated[int, Meta(ge=1024)] = 1_048_576
+    rates: Rates = Rates()
     alpha: Annotated[float, Meta(gt=0, lt=1)] = 0.05
     annotator_cap: Annotated[int, Meta(ge=1)] = 200
     cors_origins: tuple[Annotated[str, Meta(pattern=r"^https?://[^/\s*]+$")], ...] = ()

@@ -23,6 +23,7 @@ from picktune.errors import (
     LogUnavailable,
     PayloadTooLarge,
     PicktuneError,
+    RateLimited,
     Unauthenticated,
 )
 
@@ -82,7 +83,7 @@ def error_answer(error: PicktuneError) -> Response:
 def error_headers(error: PicktuneError) -> dict[str, str]:
     """The headers of an error, whatever the shape of its body: when to come back, how to sign in."""
     headers = {}
-    if isinstance(error, EngineBusy):
+    if isinstance(error, EngineBusy | RateLimited):
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     elif isinstance(error, EngineDown | LogUnavailable):
         headers["Retry-After"] = "5"

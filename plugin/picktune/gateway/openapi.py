@@ -28,7 +28,7 @@ ERRORS = {
     "403": "`forbidden`: the key does not have the scope",
     "404": "`model_not_found`",
     "413": "`payload_too_large`",
-    "429": "`engine_busy`",
+    "429": "`engine_busy`, `rate_limited`",
     "500": "`internal_error`",
     "502": "`engine_error`",
     "503": "`engine_down`",

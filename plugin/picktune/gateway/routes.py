@@ -36,6 +36,7 @@ def routes(service: Service) -> list[Route]:
 
     async def complete(request: Request) -> Response:
         viewer = require(request, "slate")
+        service.limits.take("slates", viewer)
         asked = await read_body(request, ChatRequest)
         call = Call(service=service, viewer=viewer, path={}, body=asked)
         answer = await while_there(request, _answer(request, call))

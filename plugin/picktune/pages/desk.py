@@ -94,6 +94,7 @@ class Desk:
 
         It is kept as what it is: an incomplete slate without candidates, on which none was good.
         """
+        self._service.limits.take("picks", viewer)
         own = await read_body(request, OwnReply)
         if not own.text.strip():
             raise InvalidInput("the reply is empty; write one", field="text")

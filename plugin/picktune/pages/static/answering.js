@@ -19,7 +19,7 @@ let abandoned = null;
 let asked = 0;
 let again = 0;
 // What often mends itself: it is tried again without being asked.
-const PASSING = ["engine_busy", "engine_down", "engine_error", "network"];
+const PASSING = ["engine_busy", "rate_limited", "engine_down", "engine_error", "network"];
 
 function enter(next) {
   phase = next;

@@ -112,6 +112,7 @@ const EXPLAINED = {
   network: "error_network",
   timeout: "error_unsure",
   engine_busy: "error_busy",
+  rate_limited: "error_rate",
   engine_down: "error_down",
   engine_error: "error_down",
   log_unavailable: "error_log",

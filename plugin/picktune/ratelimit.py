@@ -1,0 +1,50 @@
+"""How many requests a minute one key, or one person at a browser, may send."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from limits import RateLimitItemPerSecond
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+
+from picktune.auth import Viewer
+from picktune.errors import RateLimited
+from picktune.metrics import Limited, Metrics
+from picktune.settings import Rates
+
+_WHAT = {"slates": "slates drawn", "picks": "decisions and reactions sent"}
+
+
+class RateLimits:
+    """Counts requests over the last ``seconds``, in this process; a rate of 0 is no limit.
+
+    All keys of one name count together, and so do all sessions of one: to sign in again gains nothing.
+    """
+
+    def __init__(self, rates: Rates, metrics: Metrics, *, seconds: int = 60) -> None:
+        self._rates = rates
+        self._metrics = metrics
+        self._seconds = seconds
+        self._window: MovingWindowRateLimiter | None = None
+
+    def take(self, limit: Limited, viewer: Viewer) -> None:
+        """Count a request; raises ``RateLimited`` for one too many, which is not counted."""
+        who = "session" if viewer.is_browser else "key"
+        most: int = getattr(self._rates, f"{who}_{limit}")
+        if not most:
+            return
+        if self._window is None:
+            self._window = MovingWindowRateLimiter(MemoryStorage())
+        item = RateLimitItemPerSecond(most, self._seconds)
+        if self._window.hit(item, limit, who, viewer.name):
+            return
+        self._metrics.limited(limit)
+        wait = self._window.get_window_stats(item, limit, who, viewer.name).reset_time - time.time()
+        seconds = max(1, math.ceil(wait))
+        raise RateLimited(
+            f"{viewer.name!r} has reached {most:,} {_WHAT[limit]} in {self._seconds} s; try again in "
+            f"{seconds} s, or raise the setting 'rates.{who}_{limit}'",
+            retry_after=seconds,
+        )
