@@ -27,6 +27,7 @@ COMMANDS = {
     "verify": "picktune.commands.verify:verify",
     "backup": "picktune.commands.backup:backup",
     "prune": "picktune.commands.prune:prune",
+    "audit": "picktune.commands.audit:audit",
 }
 GROUP = "picktune.commands"
 

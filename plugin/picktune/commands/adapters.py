@@ -7,6 +7,7 @@ import msgspec
 from picktune_adapters import AdapterVersion, AliasChange, Aliases
 from picktune_adapters.registry import Registry
 
+from picktune.commands.auditing import auditing
 from picktune.commands.options import JSON, REASON, by_option, configured, console
 from picktune.records import utc_now
 from picktune.settings import Settings
@@ -39,7 +40,9 @@ def promote(settings: Settings, name: str, reason: str, by: str) -> None:
 
     Running servers follow within seconds, without a restart.
     """
-    change = Registry(settings.registry_path).promote(name, by=by, reason=reason, now=utc_now())
+    with auditing(settings, "promoted", name, by=by, reason=reason) as told:
+        change = Registry(settings.registry_path).promote(name, by=by, reason=reason, now=utc_now())
+        told["before"] = change.before or "the base"
     _say(change)
 
 
@@ -52,7 +55,9 @@ def rollback(settings: Settings, reason: str, by: str) -> None:
 
     Running servers follow within seconds, without a restart. Before the first champion there is the base.
     """
-    change = Registry(settings.registry_path).rollback(by=by, reason=reason, now=utc_now())
+    with auditing(settings, "rolled_back", by=by, reason=reason) as told:
+        change = Registry(settings.registry_path).rollback(by=by, reason=reason, now=utc_now())
+        told.update(before=change.before or "the base", after=change.after or "the base")
     _say(change)
 
 

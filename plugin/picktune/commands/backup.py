@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from picktune.commands.auditing import noting
 from picktune.commands.options import configured
 from picktune.commands.progress import progress_bar
 from picktune.commands.verify import counted
@@ -35,7 +36,7 @@ def backup(settings: Settings, target: Path | None, force: bool, keep: int | Non
         target = folder / backup_name(utc_now())
     elif target.is_dir():
         target = target / backup_name(utc_now())
-    with progress_bar() as progress:
+    with noting(settings, "backed_up", str(target.absolute())), progress_bar() as progress:
         found = back_up(settings.log_path, target, force=force, progress=progress)
     size = target.stat().st_size / 1_000_000
     click.echo(f"{target}: {size:,.1f} MB, {counted(found) if found.rows else 'sound'}")

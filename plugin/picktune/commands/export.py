@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
+from picktune.commands.auditing import noting
 from picktune.commands.options import configured
 from picktune.commands.progress import advancing
 from picktune.errors import InvalidInput
@@ -88,7 +89,10 @@ def export(
     for path in (out, card):
         if path is not None:
             _refuse_the_log(path, Path(settings.log_path))
-    with SQLiteLogReader(settings.log_path) as reader:
+    with (
+        noting(settings, "exported", str(out.absolute()) if out else "stdout", format=format_),
+        SQLiteLogReader(settings.log_path) as reader,
+    ):
         total = amount(reader, format_, selection)
         with advancing(f"{format_} export", total, shown=out is not None) as advance:
             if out is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 import msgspec
 
+from picktune.commands.auditing import auditing
 from picktune.commands.options import JSON, configured, console
 from picktune.keys import SCOPES, ApiKey, KeyRing, Scope
 from picktune.records import utc_now
@@ -32,7 +33,8 @@ def keys() -> None:
 @configured
 def create(settings: Settings, name: str, scopes: tuple[Scope, ...]) -> None:
     """Make a key and print it. It cannot be shown again: only its hash is kept."""
-    text, _ = _ring(settings).create(name, scopes, now=utc_now())
+    with auditing(settings, "key_created", name, scopes=", ".join(scopes)):
+        text, _ = _ring(settings).create(name, scopes, now=utc_now())
     click.echo(text)
     click.secho(f"{name}: {', '.join(scopes)}. Keep it now; it is not shown again.", err=True, dim=True)
 
@@ -69,7 +71,8 @@ def list_(settings: Settings, as_json: bool) -> None:
 @configured
 def revoke(settings: Settings, name: str) -> None:
     """Make a key worthless, at once and for good."""
-    _ring(settings).revoke(name, now=utc_now())
+    with auditing(settings, "key_revoked", name):
+        _ring(settings).revoke(name, now=utc_now())
     click.echo(f"{name} is revoked.")
 
 

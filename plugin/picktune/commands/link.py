@@ -7,6 +7,7 @@ from typing import get_args
 import click
 
 from picktune.auth import WORKBENCH_SCOPES, Auth
+from picktune.commands.auditing import auditing
 from picktune.commands.options import configured
 from picktune.keys import Scope
 from picktune.records import AnnotatorRole
@@ -28,7 +29,9 @@ def link(settings: Settings, name: str, role: AnnotatorRole, admin: bool, url: s
 
     It opens for fifteen minutes; the session that it opens lasts twelve hours.
     """
-    click.echo(sign_in_link(settings, url or base_url(settings.host, settings.port), name, role, admin=admin))
+    with auditing(settings, "link_made", name, role=role, admin="yes" if admin else "no"):
+        made = sign_in_link(settings, url or base_url(settings.host, settings.port), name, role, admin=admin)
+    click.echo(made)
 
 
 def sign_in_link(settings: Settings, url: str, name: str, role: AnnotatorRole, *, admin: bool = False) -> str:

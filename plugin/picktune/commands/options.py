@@ -52,10 +52,13 @@ def console() -> Console:
 
 def by_option(command: F) -> F:
     """Give a command ``--by``: who acts."""
-    return click.option("--by", default=_user, show_default="the user's name", help="Who does it.")(command)
+    return click.option("--by", default=user_name, show_default="the user's name", help="Who does it.")(
+        command
+    )
 
 
-def _user() -> str:
+def user_name() -> str:
+    """The name of the user of this process."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container may run under a number that has no name

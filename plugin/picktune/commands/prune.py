@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import click
 
+from picktune.commands.auditing import auditing
 from picktune.commands.options import configured
 from picktune.commands.progress import progress_bar
 from picktune.records import utc_now
@@ -45,7 +46,8 @@ def prune(settings: Settings, age: timedelta, dry_run: bool, yes: bool) -> None:
         return
     if not yes:
         click.confirm(f"Delete {what}?", abort=True)
-    with progress_bar() as progress:
+    told = {"older_than": f"{before:%Y-%m-%d %H:%M} UTC", "slates": str(count)}
+    with auditing(settings, "pruned", str(settings.log_path), **told), progress_bar() as progress:
         gone = pruned(settings.log_path, before, progress=lambda done: progress("slates", done, count))
     click.echo(
         f"deleted: slates {gone.slates:,}, replies {gone.candidates:,}, turns {gone.turns:,}, "

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from picktune.commands.auditing import noting
 from picktune.commands.link import ROLES, base_url, sign_in_link
 from picktune.commands.options import CONFIG, HOME
 from picktune.records import AnnotatorRole
@@ -74,7 +75,8 @@ def serve(
         url = base_url(settings.host, bound.getsockname()[1])
 
         def announce() -> None:
-            link = sign_in_link(settings, url, viewer, viewer_role, admin=True)
+            with noting(settings, "link_made", viewer, role=viewer_role, admin="yes"):
+                link = sign_in_link(settings, url, viewer, viewer_role, admin=True)
             click.echo(f"Picktune serves {url}{settings.prefix}")
             click.echo(f"Sign in as {viewer} (within fifteen minutes; later: picktune link): {link}")
             if open_browser:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from picktune.commands.auditing import noting
 from picktune.commands.options import JSON, configured
 from picktune.commands.progress import progress_bar
 from picktune.settings import Settings
@@ -39,8 +40,9 @@ def verify(
     from picktune.log.verify import verify as verified
 
     path = file or settings.log_path
-    with progress_bar() as progress:
+    with noting(settings, "verified", str(path.absolute())) as noted, progress_bar() as progress:
         found = verified(path, expect=expect, progress=progress)
+        noted["sound"] = "yes" if found.sound else "no"
     if as_json:
         told = {"file": str(path), "sound": found.sound, **msgspec.to_builtins(found)}
         click.echo(msgspec.json.encode(told))

@@ -10,6 +10,7 @@ from picktune_adapters import AdapterVersion, AliasChange, Aliases
 from starlette.requests import Request
 from starlette.responses import Response
 
+from picktune.audit import AuditLog, audited
 from picktune.auth import Viewer
 from picktune.errors import AdapterError, Conflict, InvalidInput
 from picktune.pages.i18n import translator
@@ -80,8 +81,15 @@ class AdaptersPage:
                 field="champion",
             )
         now = self._service.now()
+        log = AuditLog(self._service.settings.folder)
         if move.move == "rollback":
-            return self._registry.rollback(by=by, reason=reason, now=now)
+            with audited(log, "rolled_back", by=by, now=now, reason=reason) as told:
+                change = self._registry.rollback(by=by, reason=reason, now=now)
+                told.update(before=change.before or "the base", after=change.after or "the base")
+            return change
         if not move.name:
             raise InvalidInput("say which adapter to promote", field="name")
-        return self._registry.promote(move.name, by=by, reason=reason, now=now)
+        with audited(log, "promoted", move.name, by=by, now=now, reason=reason) as told:
+            change = self._registry.promote(move.name, by=by, reason=reason, now=now)
+            told["before"] = change.before or "the base"
+        return change
