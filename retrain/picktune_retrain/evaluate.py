@@ -52,7 +52,8 @@ def evaluate(
     The adapter chooses by softmax of β (log π_θ − log π_base), as in the loss that it was trained with; the
     base by softmax of its mean log-probability a token, so that length does not decide; chance gives every
     reply the same. A reply with the very words of the picked one counts as picked, as in the loss. Losses
-    are in nats. ``gain_low`` is the lower end of a one-sided 95 % bootstrap interval over conversations.
+    are in nats. ``gain_low`` and ``accuracy_low`` are the lower ends of one-sided 95 % bootstrap intervals
+    over conversations, the latter of what the adapter finds more often than chance, added to chance.
     Raises ``ValueError`` if there are no sets, or if the scores are those of others.
     """
     if not sets:
@@ -66,13 +67,16 @@ def evaluate(
         base.append(_predict(per_token(score), picked))
         chance.append(_predict([0.0] * len(picked), picked))
     gains = [by_chance.loss - tuned.loss for by_chance, tuned in zip(chance, adapter, strict=True)]
+    more_hits = [tuned.hit - by_chance.hit for by_chance, tuned in zip(chance, adapter, strict=True)]
+    clusters = cluster_names(sets)
     return Evaluation(
         sets=len(sets),
         adapter=_figures(adapter),
         base=_figures(base),
         chance=_figures(chance),
         gain=fmean(gains),
-        gain_low=lower_bound(gains, cluster_names(sets), seed=seed),
+        gain_low=lower_bound(gains, clusters, seed=seed),
+        accuracy_low=_figures(chance).accuracy + lower_bound(more_hits, clusters, seed=seed),
     )
 
 

@@ -108,7 +108,8 @@ class Evaluation(Record, frozen=True, kw_only=True):
     """The adapter on the held-out choices, beside chance and beside the base model as a chooser.
 
     The base's choice is the reply that it finds likeliest a token. ``gain`` is the mean of (chance log-loss
-    minus the adapter's log-loss) over the sets in nats, ``gain_low`` its lower bound.
+    minus the adapter's log-loss) over the sets in nats. ``gain_low`` and ``accuracy_low`` are lower bounds of
+    the adapter's gain and accuracy, one-sided 95 %.
     """
 
     sets: int
@@ -117,6 +118,7 @@ class Evaluation(Record, frozen=True, kw_only=True):
     chance: Figures
     gain: float
     gain_low: float
+    accuracy_low: float = 0.0
 
 
 class Decision(Record, frozen=True, kw_only=True):

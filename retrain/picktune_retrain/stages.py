@@ -183,6 +183,7 @@ class Stages:
                 "chance_log_loss": evaluation.chance.log_loss,
                 "gain": evaluation.gain,
                 "gain_low": evaluation.gain_low,
+                "accuracy_low": evaluation.accuracy_low,
             },
             now=now,
         )

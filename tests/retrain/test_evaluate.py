@@ -70,6 +70,17 @@ def test_an_untrained_adapter_is_exactly_chance() -> None:
     assert result.chance.accuracy == 0.25
     assert result.gain == pytest.approx(0, abs=1e-12)
     assert result.gain_low <= 1e-12
+    assert result.accuracy_low == result.chance.accuracy
+
+
+def test_one_odd_pick_in_a_dozen_does_not_hide_that_the_rest_were_found() -> None:
+    """Its loss takes the bound of the gain below nought; what was found is beyond doubt all the same."""
+    sets = [choice(i, 0) for i in range(12)]
+    right, wrong = (0.0, -9.0, -9.0, -9.0), (-40.0, 0.0, 0.0, 0.0)
+    told = [scores(i, (0.0, 0.0, 0.0, 0.0), wrong if i == 5 else right) for i in range(12)]
+    result = evaluate(sets, told, beta=0.3)
+    assert result.gain_low < 0 < result.gain
+    assert 0.6 < result.accuracy_low < 11 / 12
 
 
 def test_a_copy_of_the_picked_reply_counts_as_picked_as_in_the_loss() -> None:

@@ -13,7 +13,8 @@ GOOD = Evaluation(
     base=Figures(accuracy=0.3, log_loss=1.3),
     chance=Figures(accuracy=0.25, log_loss=1.386),
     gain=0.486,
-    gain_low=0.12,
+    gain_low=-0.05,
+    accuracy_low=0.5,
 )
 
 
@@ -28,9 +29,10 @@ def test_a_sure_gain_is_admitted() -> None:
     ("evaluation", "name", "words"),
     [
         (structs.replace(GOOD, sets=4), "held_out", "too few (5"),
-        (structs.replace(GOOD, gain_low=0.0), "gain", "not above nought"),
-        (structs.replace(GOOD, gain_low=-0.2), "gain", "-0.200"),
-        (structs.replace(GOOD, adapter=Figures(accuracy=0.25, log_loss=0.9)), "accuracy", "not above chance"),
+        (structs.replace(GOOD, gain=0.0), "gain", "not above nought"),
+        (structs.replace(GOOD, gain=-0.2), "gain", "-0.200"),
+        (structs.replace(GOOD, accuracy_low=0.25), "accuracy", "not above chance"),
+        (structs.replace(GOOD, accuracy_low=0.2), "accuracy", "at least 20%"),
         (structs.replace(GOOD, adapter=Figures(accuracy=0.75, log_loss=1.3)), "base", "not below the base"),
     ],
 )

@@ -100,6 +100,7 @@ def make_account(
         chance=Figures(accuracy=0.25, log_loss=math.log(4)),
         gain=0.544,
         gain_low=0.287 if admitted else -0.05,
+        accuracy_low=0.6 if admitted else 0.2,
     )
     counts = {"train": 240, "validation": 30, "test": sets}
     recipe = Recipe()

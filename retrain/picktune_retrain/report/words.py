@@ -114,12 +114,12 @@ WORDS: dict[str, tuple[str, str]] = {
         "在 {figure:.0f} 组留出选择上评估（至少需要 {bar:.0f} 组）",
     ),
     "check_gain": (
-        "The gain over chance is at least {figure:+.3f} nats a set (95 %); it has to be above nought",
-        "相对随机的增益至少为每组 {figure:+.3f} nat（95%）；须大于零",
+        "The gain over chance is {figure:+.3f} nats a set; it has to be above nought",
+        "相对随机的增益为每组 {figure:+.3f} nat；须大于零",
     ),
     "check_accuracy": (
-        "Finds the picked reply {figure:.0%} of the time; chance does {bar:.0%}",
-        "找出被选回复的比例为 {figure:.0%}；随机为 {bar:.0%}",
+        "Finds at least {figure:.0%} of the picked replies (95 %); it has to be above chance, {bar:.0%}",
+        "至少找出 {figure:.0%} 的被选回复（95%）；须高于随机的 {bar:.0%}",
     ),
     "check_base": (
         "Log-loss {figure:.3f}; the base's is {bar:.3f}, and it has to be below that",
