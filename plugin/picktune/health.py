@@ -29,7 +29,8 @@ class Check(Record, frozen=True, kw_only=True):
 class Readiness(Record, frozen=True, kw_only=True):
     """Whether all parts work. ``adapters`` are those that speak now; ``problems`` those that cannot, and why.
 
-    ``unkept`` counts the slates and exposures that wait for the log to come back.
+    ``unkept`` counts the slates and exposures that wait for the log to come back. ``stopping``: all may work,
+    but no new slates are drawn any more.
     """
 
     ready: bool
@@ -40,6 +41,7 @@ class Readiness(Record, frozen=True, kw_only=True):
     adapters: Aliases
     problems: dict[str, str] = field(default_factory=dict)
     unkept: int = 0
+    stopping: bool = False
 
 
 class Liveness(Record, frozen=True, kw_only=True):

@@ -87,10 +87,11 @@ class Keeper:
                 logger.exception("keeping what was shown failed; trying again")
 
     def _wait(self, key: str, shown: ShownT, error: LogUnavailable) -> ShownT:
+        about = {"slate_id": shown.id if isinstance(shown, Slate) else shown.slate_id}
         if len(self._waiting) < LIMIT:
-            logger.warning("%s was shown and waits to be kept: %s", key, error)
+            logger.warning("%s was shown and waits to be kept: %s", key, error, extra=about)
             self._waiting.setdefault(key, shown)
         else:
             self.lost += 1
-            logger.error("%s was shown and is lost, for too much waits already: %s", key, error)
+            logger.error("%s was shown and is lost, for too much waits already: %s", key, error, extra=about)
         return shown

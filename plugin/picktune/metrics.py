@@ -36,11 +36,13 @@ _KINDS = {
 class Metrics:
     """The counters of one service, in a registry of their own, so that several in one process stay apart.
 
-    Labels are names out of short lists: phases, kinds of arms, policies, verdicts, codes of errors.
+    ``in_progress`` is how many slates are being drawn. Labels are names out of short lists: phases, kinds of
+    arms, policies, verdicts, codes of errors.
     """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.in_progress = 0
         self._phases = Histogram(
             "picktune_phase_seconds",
             "How long a step took that succeeded: drawing a slate, keeping it in the log, keeping a pick.",
@@ -85,16 +87,20 @@ class Metrics:
     @contextmanager
     def drawing(self) -> Iterator[None]:
         """Time and count the drawing of a slate, and count by its code what ends it without one."""
-        with self._drawing.track_inprogress():
-            try:
-                with self.phase("draw"):
-                    yield
-            except PicktuneError as error:
-                self._failed.labels(error.code).inc()
-                raise
-            except Exception:
-                self._failed.labels("internal_error").inc()
-                raise
+        self.in_progress += 1
+        self._drawing.set(self.in_progress)
+        try:
+            with self.phase("draw"):
+                yield
+        except PicktuneError as error:
+            self._failed.labels(error.code).inc()
+            raise
+        except Exception:
+            self._failed.labels("internal_error").inc()
+            raise
+        finally:
+            self.in_progress -= 1
+            self._drawing.set(self.in_progress)
 
     def drew(self, slate: Slate) -> None:
         """Count a slate, and time its replies."""

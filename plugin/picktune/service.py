@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -10,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from anyio import to_thread
+from msgspec import structs
 from picktune_adapters import Aliases
 from picktune_adapters.registry import Registry
 
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+logger = logging.getLogger("picktune")
+
 ANSWERABLE = frozenset({"user", "tool"})
 
 
@@ -76,6 +80,7 @@ class Service:
         self._health = Health(engine, log, registry, self._follower, self._keeper)
         self._tasks: list[asyncio.Task[None]] = []
         self._drawing: dict[str, asyncio.Task[Slate]] = {}
+        self._stopping = False
 
     @property
     def aliases(self) -> Aliases:
@@ -115,13 +120,26 @@ class Service:
             raise EngineDown(self._follower.engine_problem or "the engine did not start") from None
 
     def check_engine(self) -> None:
-        """Raise ``EngineDown``, saying why, if the engine does not run yet or has stopped."""
+        """Raise ``EngineDown``, saying why, if the engine does not run, or if nothing is drawn any more."""
+        if self._stopping:
+            raise EngineDown("the server is being stopped and draws no more; try again in a moment")
         if self._follower.engine_problem is not None:
             raise EngineDown(self._follower.engine_problem)
 
     async def readiness(self) -> Readiness:
         """Whether a slate could be drawn and kept now, and if not, what is missing."""
-        return await self._health.readiness()
+        readiness = await self._health.readiness()
+        return structs.replace(readiness, ready=False, stopping=True) if self._stopping else readiness
+
+    @property
+    def drawing(self) -> int:
+        """How many slates are being drawn now."""
+        return self.metrics.in_progress
+
+    def drain(self) -> None:
+        """Draw no new slates, and be not ready, from now on; what is being drawn goes on, picks are taken."""
+        logger.info("stopping: %d slates are still being drawn", self.drawing)
+        self._stopping = True
 
     async def close(self) -> None:
         """Stop what runs in the background, hand the log what it still has to learn, and let go of all."""
@@ -179,6 +197,7 @@ class Service:
                 timeout=self.settings.timeout,
             )
         self.metrics.drew(slate)
+        logger.debug("drew %d replies", len(slate.candidates), extra={"slate_id": slate.id})
         with self.metrics.phase("log_write"):
             kept = await self._keeper.keep_slate(slate)
         if kept:

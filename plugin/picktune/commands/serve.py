@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import ipaddress
-import logging
 import socket
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from picktune import logs
 from picktune.commands.auditing import noting
 from picktune.commands.link import ROLES, base_url, sign_in_link
 from picktune.commands.options import CONFIG, HOME
+from picktune.logs import LogFormat
 from picktune.records import AnnotatorRole
 from picktune.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
+
+    from picktune.service import Service
 
 BACKLOG = 2048
 
@@ -46,6 +48,20 @@ BACKLOG = 2048
     show_default=True,
     help="How much to say on stderr.",
 )
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="json: one line of JSON a record, and one for each request.",
+)
+@click.option(
+    "--drain-seconds",
+    type=click.IntRange(0, 86400),
+    default=10,
+    show_default=True,
+    help="How long slates that are being drawn may take after SIGTERM.",
+)
 def serve(
     home: Path | None,
     config: Path | None,
@@ -54,6 +70,8 @@ def serve(
     open_browser: bool,
     allow_remote: bool,
     log_level: str,
+    log_format: LogFormat,
+    drain_seconds: int,
     **given: Any,
 ) -> None:
     """Serve the workbench and the API until it is stopped."""
@@ -63,10 +81,7 @@ def serve(
             f"{settings.host} can be reached from other machines, and this server speaks plain HTTP; put a "
             "proxy with TLS before it, set secure_cookies, and say --allow-remote"
         )
-    logging.basicConfig(
-        level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
-    logging.getLogger("picktune").setLevel(log_level.upper())
+    logs.set_up(log_level, log_format)
     # The port first: finding it used must not wait until a model is there.
     bound = _bind(settings)
     try:
@@ -82,19 +97,19 @@ def serve(
             if open_browser:
                 click.launch(link)
 
-        _run(create_app(settings), bound, announce)
+        app = create_app(settings)
+        served = logs.RequestLog(app) if log_format == "json" else app
+        _run(served, app.state.service, bound, announce, drain_seconds)
     finally:
         bound.close()
 
 
-def _run(app: ASGIApp, bound: socket.socket, announce: Callable[[], None]) -> None:
+def _run(
+    app: ASGIApp, service: Service, bound: socket.socket, announce: Callable[[], None], drain_seconds: int
+) -> None:
     import uvicorn
 
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            if not self.should_exit:
-                announce()
+    from picktune.draining import DrainingServer
 
     config = uvicorn.Config(
         app,
@@ -104,7 +119,7 @@ def _run(app: ASGIApp, bound: socket.socket, announce: Callable[[], None]) -> No
         server_header=False,
         timeout_graceful_shutdown=10,
     )
-    server = Server(config)
+    server = DrainingServer(config, service, seconds=drain_seconds, started_up=announce)
     try:
         server.run(sockets=[bound])
     except KeyboardInterrupt:
