@@ -45,14 +45,20 @@ class AdapterFactory(Protocol):
     ) -> Path: ...
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """vLLM comes last: while it waits its workers spin, and whatever runs beside it takes twice as long.
+    """Where several workers share the tests, each takes whole files, and one of them all that need vLLM.
 
-    At the very end comes what makes the server unfit for others.
+    vLLM comes last: while it waits its workers spin, and whatever runs beside it takes twice as long. At the
+    very end comes what makes the server unfit for others.
     """
-    items.sort(
-        key=lambda item: (item.get_closest_marker("vllm") is not None, item.path.parent.name == "vllm")
-    )
+
+    def place(item: pytest.Item) -> tuple[bool, bool]:
+        return item.get_closest_marker("vllm") is not None, item.path.parent.name == "vllm"
+
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("vllm" if place(item)[0] else str(item.path)))
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")
