@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import time
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
@@ -39,6 +40,7 @@ def until_ready(client: TestClient) -> TestClient:
     for _ in range(600):
         if client.get("/picktune/readyz").json()["ready"]:
             return client
+        time.sleep(0.05)  # the first in a process loads torch meanwhile
     raise AssertionError(client.get("/picktune/readyz").text)
 
 
