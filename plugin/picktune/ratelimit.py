@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import time
 
 from limits import RateLimitItemPerSecond
@@ -14,7 +15,24 @@ from picktune.errors import RateLimited
 from picktune.metrics import Limited, Metrics
 from picktune.settings import Rates
 
+_SWEEP = 5.0  # seconds between two looks for what has left the window
 _WHAT = {"slates": "slates drawn", "picks": "decisions and reactions sent"}
+
+
+class _Rest(threading.Timer):
+    """Stands where the storage keeps its timer, and counts as at work for so many seconds.
+
+    The storage sweeps in a new thread after every hit, unless one is at work: starting it would take longer
+    than the hit, and hold up the event loop.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds, lambda: None)
+        self._until = time.monotonic() + seconds
+
+    def is_alive(self) -> bool:
+        """Whether the storage is still to rest; this thread itself never runs."""
+        return time.monotonic() < self._until
 
 
 class RateLimits:
@@ -36,9 +54,13 @@ class RateLimits:
         if not most:
             return
         if self._window is None:
-            self._window = MovingWindowRateLimiter(MemoryStorage())
+            self._storage = MemoryStorage()
+            self._window = MovingWindowRateLimiter(self._storage)
         item = RateLimitItemPerSecond(most, self._seconds)
-        if self._window.hit(item, limit, who, viewer.name):
+        free = self._window.hit(item, limit, who, viewer.name)
+        if not isinstance(self._storage.timer, _Rest):
+            self._storage.timer = _Rest(_SWEEP)
+        if free:
             return
         self._metrics.limited(limit)
         wait = self._window.get_window_stats(item, limit, who, viewer.name).reset_time - time.time()

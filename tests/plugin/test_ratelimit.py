@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -127,6 +128,27 @@ def test_after_the_window_there_is_room_again() -> None:
     limits.take("picks", viewer())  # the first has left the window, the second has not
     with pytest.raises(RateLimited):
         limits.take("picks", viewer())
+
+
+def test_hits_start_no_threads_of_their_own() -> None:
+    """The storage would start one every 10 ms; it still forgets what has left the window."""
+    limits, timers = RateLimits(Rates(key_picks=100), Metrics(), seconds=1), set()
+    for _ in range(12):
+        limits.take("picks", viewer())
+        timers |= {one.name for one in threading.enumerate() if isinstance(one, threading.Timer)}
+        time.sleep(0.02)
+    assert len(timers) <= 2  # at its making, and after the first hit
+
+
+def test_what_has_left_the_window_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("picktune.ratelimit._SWEEP", 0.1)
+    limits = RateLimits(Rates(key_picks=100), Metrics(), seconds=1)
+    for _ in range(50):
+        limits.take("picks", viewer())
+    time.sleep(1.2)
+    limits.take("picks", viewer())
+    time.sleep(0.2)
+    assert [len(entries) for entries in limits._storage.events.values()] == [1]
 
 
 def test_zero_is_no_limit() -> None:
