@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
+from click.testing import CliRunner, Result
+from picktune.cli import main
 from picktune.engines import Generation
 from picktune.errors import AdapterNotFound, PicktuneError
 from picktune.log import SQLiteLog
@@ -195,3 +198,25 @@ def make_conversation(
 @pytest.fixture
 def conversation() -> object:
     return make_conversation
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def run(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Run a command on a home of its own; ``code`` is the exit code that it must end with."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("PICKTUNE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PICKTUNE_HOME", str(home))
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def invoke(*arguments: str, code: int = 0) -> Result:
+        result = CliRunner().invoke(main, arguments)
+        assert result.exit_code == code, result.output + repr(result.exception)
+        return result
+
+    return invoke

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from picktune.audit import AuditEntry, AuditLog, audited
-from picktune.cli import main
 from picktune.errors import LogUnavailable
 from picktune.keys import KeyRing
 from picktune_adapters.registry import Registry
@@ -21,24 +20,9 @@ NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
 Run = Callable[..., Result]
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def run(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PICKTUNE_HOME", str(home))
-    monkeypatch.setenv("COLUMNS", "200")
+@pytest.fixture(autouse=True)
+def name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOGNAME", "ada")
-
-    def invoke(*arguments: str, code: int = 0) -> Result:
-        result = CliRunner().invoke(main, arguments)
-        assert result.exit_code == code, result.output + repr(result.exception)
-        return result
-
-    return invoke
 
 
 def entry(number: int = 0, **more: Any) -> AuditEntry:

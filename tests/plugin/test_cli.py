@@ -30,28 +30,6 @@ NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
 Run = Callable[..., Result]
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Path:
-    return tmp_path / "home"
-
-
-@pytest.fixture
-def run(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command on a home of its own; ``code`` is the exit code that it must end with."""
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith("PICKTUNE_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("PICKTUNE_HOME", str(home))
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def invoke(*arguments: str, code: int = 0) -> Result:
-        result = CliRunner().invoke(main, arguments)
-        assert result.exit_code == code, result.output + repr(result.exception)
-        return result
-
-    return invoke
-
-
 def slate_of(number: int, tuned: str | None) -> Slate:
     turn = Turn(
         id=new_id(),

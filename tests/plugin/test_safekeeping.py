@@ -14,8 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
-from picktune.cli import main
+from click.testing import Result
 from picktune.log import SQLiteLog, schema
 from picktune.log.verify import verify
 from picktune.records import Candidate, Exposure, Message, Pick, Slate, Turn, new_id
@@ -75,21 +74,6 @@ def home(tmp_path: Path) -> Path:
 
     asyncio.run(write())
     return tmp_path / "home"
-
-
-@pytest.fixture
-def run(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith("PICKTUNE_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("PICKTUNE_HOME", str(home))
-
-    def invoke(*arguments: str, code: int = 0) -> Result:
-        result = CliRunner().invoke(main, arguments)
-        assert result.exit_code == code, result.output + repr(result.exception)
-        return result
-
-    return invoke
 
 
 def spoil(path: Path, statement: str) -> None:

@@ -25,7 +25,6 @@ _GREEDY = Sampling(temperature=0.0, top_p=1.0, max_tokens=16)
 _PATIENCE = 5
 # Rounding may tip a close call to what the other arm says, but neither for several questions nor each time.
 _STRAYS = 2
-_TIMES = 2
 
 
 async def check_integrity(engine: Engine, adapter: str) -> None:
@@ -42,11 +41,11 @@ async def check_integrity(engine: Engine, adapter: str) -> None:
             f"adapter {adapter!r} says nothing to any question; it may hold numbers that overflow: "
             "take it out of service and train it again"
         )
-    for _ in range(_TIMES):
-        fault = await _fault(engine, adapter, base, tuned)
-        if fault is None:
-            return
-    raise EngineError(fault or "")
+    if await _fault(engine, adapter, base, tuned) is None:
+        return
+    fault = await _fault(engine, adapter, base, tuned)
+    if fault is not None:
+        raise EngineError(fault)
 
 
 async def _fault(engine: Engine, adapter: str, base: list[str], tuned: list[str]) -> str | None:
