@@ -21,6 +21,7 @@ PicktuneError
 │   └── EngineDown
 ├── RateLimited (RuntimeError)
 ├── LogUnavailable (OSError)
+├── StateUnreadable (OSError)
 └── MissingExtra (ImportError)
 """
 
@@ -73,6 +74,7 @@ __all__ = [
     "RegistryTooNew",
     "RegistryUnavailable",
     "SlateNotFound",
+    "StateUnreadable",
     "Unauthenticated",
 ]
 
@@ -235,6 +237,15 @@ class LogUnavailable(PicktuneError, OSError):
 
     code = "log_unavailable"
     status = 503
+
+
+class StateUnreadable(PicktuneError, OSError):
+    """A file that tells which picks a dataset holds, or how a night went, cannot be read."""
+
+    code = "state_unreadable"
+
+    def __init__(self, path: object, why: str) -> None:
+        super().__init__(f"{path} cannot be read ({why}); restore it from a backup, or delete it")
 
 
 class MissingExtra(PicktuneError, ImportError):

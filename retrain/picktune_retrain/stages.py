@@ -72,6 +72,7 @@ class Stages:
         """Keep the dataset and its split for good, then open the night's folder."""
         datasets.save_splits(dataset, self.home / "datasets")
         datasets.save_dataset(dataset, self.home / "datasets")
+        datasets.save_lineage(dataset, self.home)
         now = self.now()
         return nights.begin(
             self.home,

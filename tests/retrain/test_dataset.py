@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
+from picktune.lineage import picks_of
 from picktune.records import AnnotatorRole, ChoiceSet, Message
 from picktune_retrain.dataset import (
     Splits,
@@ -20,6 +21,7 @@ from picktune_retrain.dataset import (
     load_dataset,
     load_splits,
     save_dataset,
+    save_lineage,
     save_splits,
 )
 from picktune_retrain.dataset.split import remember
@@ -281,3 +283,16 @@ def test_a_disk_that_refuses_leaves_nothing_half_written(tmp_path: Path) -> None
     with pytest.raises(OSError, match="file"):
         save_dataset(dataset, blocked)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_which_picks_a_dataset_holds_stays_known_when_it_is_deleted(tmp_path: Path) -> None:
+    dataset = build([pick(i) for i in range(40)])
+    before = {(split, slate) for slate, split in places(dataset).items()}
+    path = save_lineage(dataset, tmp_path)
+    found = list(picks_of(tmp_path, dataset.version.id))
+    assert {(split, slate) for split, slate, _ in found} == before
+    assert {(slate, at) for _, slate, at in found} == {
+        (row.slate_id, row.decided_at) for row in (*dataset.train, *dataset.validation, *dataset.test)
+    }
+    assert b"ann" not in path.read_bytes()
+    assert b"parcel" not in path.read_bytes()

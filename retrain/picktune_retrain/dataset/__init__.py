@@ -3,7 +3,13 @@
 from picktune_retrain.dataset.build import build_dataset, dataset_id
 from picktune_retrain.dataset.clean import clean
 from picktune_retrain.dataset.split import Splits, cluster_names
-from picktune_retrain.dataset.store import load_dataset, load_splits, save_dataset, save_splits
+from picktune_retrain.dataset.store import (
+    load_dataset,
+    load_splits,
+    save_dataset,
+    save_lineage,
+    save_splits,
+)
 
 __all__ = [
     "Splits",
@@ -14,5 +20,6 @@ __all__ = [
     "load_dataset",
     "load_splits",
     "save_dataset",
+    "save_lineage",
     "save_splits",
 ]

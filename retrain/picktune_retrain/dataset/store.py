@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 import msgspec
+from picktune.lineage import DatasetHead, keep_lineage
 from picktune.records import ChoiceSet
 from picktune_adapters import disk
 
@@ -60,6 +61,16 @@ def load_dataset(version_id: str, folder: Path) -> Dataset:
     if not version_id == version.id == found:
         raise DatasetCorrupt(f"dataset {version_id} holds other rows than its id says ({found}); {remedy}")
     return Dataset(version=version, **{name: rows[name] for name in _SPLITS})
+
+
+def save_lineage(dataset: Dataset, home: Path) -> Path:
+    """Write down in a home which picks the dataset holds; that stays when the dataset is deleted."""
+    version = dataset.version
+    head = DatasetHead(
+        dataset_id=version.id, until=version.until, created_at=version.created_at, counts=version.counts
+    )
+    picks = ((name, row.slate_id, row.decided_at) for name in _SPLITS for row in _rows(dataset, name))
+    return keep_lineage(home, head, picks)
 
 
 def load_splits(folder: Path) -> Splits:
