@@ -199,7 +199,7 @@ class Decision(Record, frozen=True, kw_only=True):
     arms) and ``position`` where the picked one stood among them, from 0. ``picked`` names the arms that said
     the picked words: more than one if both said the same. ``tuned`` is the arm beside the base (``base-b`` in
     an A/A comparison) and ``model`` the adapter that it served (``None`` for the base); both are ``None`` on
-    an all-base slate.
+    an all-base slate. ``scenario`` is the conversation's, if the log knows that one.
     """
 
     slate_id: str
@@ -216,6 +216,7 @@ class Decision(Record, frozen=True, kw_only=True):
     complete: bool
     tags: tuple[str, ...] = ()
     locale: str = "en"
+    scenario: str | None = None
     decided_at: datetime
 
 

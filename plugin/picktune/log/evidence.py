@@ -26,7 +26,7 @@ def decisions(
     """The rows of the view ``decisions``."""
     columns = (
         "slate_id, conversation_id, annotator, role, verdict, complete, tags, locale, decided_at, "
-        "candidates, aliases"
+        "candidates, aliases, scenario"
     )
     for row in _select(connection, columns, "decisions", since, until, roles):
         shown = _shown.decode(row[9])
@@ -50,6 +50,7 @@ def decisions(
             complete=bool(row[5]),
             tags=rows.strings(row[6]),
             locale=row[7],
+            scenario=row[11],
             decided_at=rows.moment(row[8]),
         )
 

@@ -10,7 +10,7 @@ import sqlite3
 
 from sqlite_utils import Database, Migrations
 
-from picktune.log import sealing
+from picktune.log import scenarios, sealing
 
 APPLICATION_ID = 0x7069636B  # "pick": how a log is told from any other SQLite database
 TABLES = (
@@ -72,6 +72,12 @@ def slates_and_decisions(db: Database) -> None:
 def hash_chain(db: Database) -> None:
     """Decisions and reactions become a hash chain, with whatever was there before."""
     sealing.begin(db.conn)
+
+
+@migrations()
+def decisions_with_scenario(db: Database) -> None:
+    """A decision tells the scenario of its conversation."""
+    scenarios.begin(db.conn)
 
 
 _TABLES = """

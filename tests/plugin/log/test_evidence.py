@@ -52,6 +52,17 @@ async def test_a_decision_knows_what_the_support_rate_asks(log: SQLiteLog, make:
     ]
 
 
+async def test_a_decision_has_the_scenario_of_its_conversation(log: SQLiteLog, make: Any) -> None:
+    for scenario in ("refund", None):
+        conversation = make.conversation(scenario=scenario)
+        await log.add_conversations([conversation])
+        slate = await make.shown(log, conversation=conversation)
+        await log.record(make.pick(slate))
+    await log.record(make.pick(await make.shown(log)))  # of a conversation that is not stored
+
+    assert [one.scenario for one in log.reader.decisions()] == ["refund", None, None]
+
+
 async def test_words_that_both_arms_said_count_for_both(log: SQLiteLog, make: Any) -> None:
     await decided(
         log, make, [1, 0, 2], arms=("base", "base", "challenger"), also={0: ("challenger",)}, chosen=0

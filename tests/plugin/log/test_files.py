@@ -42,8 +42,9 @@ async def test_a_log_is_made_with_its_folder_for_its_owner_alone(tmp_path: Path,
 async def test_it_writes_ahead_and_waits_for_the_disk(log: SQLiteLog, path: Path) -> None:
     connection = sqlite3.connect(path)
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    applied = connection.execute("SELECT name FROM _sqlite_migrations ORDER BY id").fetchall()
-    assert applied == [("slates_and_decisions",), ("hash_chain",)]
+    applied = [name for (name,) in connection.execute("SELECT name FROM _sqlite_migrations ORDER BY id")]
+    assert applied[:2] == ["slates_and_decisions", "hash_chain"]
+    assert len(set(applied)) == len(applied)
     connection.close()
 
 
