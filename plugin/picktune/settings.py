@@ -14,10 +14,12 @@ import platformdirs
 from msgspec import Meta
 
 from picktune.errors import InvalidInput, InvalidSettings
+from picktune.notify import Notify
 from picktune.records import AnnotatorRole, Record, Sampling
 from picktune.slate import policy_named
 
 CONFIG_FILE = "picktune.toml"
+_SECRET = frozenset({"vllm_key", "notify.urls", "notify.secret"})
 PREFIX = "PICKTUNE_"
 # Variables that other rooms and the scripts read; they are no settings.
 RESERVED = frozenset(
@@ -68,6 +70,7 @@ class Settings(Record, frozen=True, kw_only=True):
     cors_origins: tuple[Annotated[str, Meta(pattern=r"^https?://[^/\s*]+$")], ...] = ()
     reveal: bool = False
     secure_cookies: bool = False
+    notify: Notify = Notify()
 
     @property
     def folder(self) -> Path:
@@ -85,9 +88,11 @@ class Settings(Record, frozen=True, kw_only=True):
         return self.folder / "registry"
 
     def __repr__(self) -> str:
-        # The key of vLLM must not reach a traceback or a log line.
+        # Secrets must not reach a traceback or a log line.
         shown = {name: getattr(self, name) for name in self.__struct_fields__}
         shown["vllm_key"] = "***" if self.vllm_key else None
+        # Most of a webhook's address is its password.
+        shown["notify"] = "***" if self.notify.urls else None
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
 
@@ -188,7 +193,7 @@ def _convert(name: str, value: Any, source: str, *, strict: bool) -> Any:
     try:
         return msgspec.convert(value, kind, strict=strict)
     except msgspec.ValidationError as error:
-        given = "" if name == "vllm_key" else f" (given: {value!r})"
+        given = "" if name in _SECRET else f" (given: {value!r})"
         choices = _choices(kind)
         problem = f"choose from {', '.join(choices)}" if choices else str(error)
         raise InvalidSettings(f"setting {name!r} in {source}: {problem}{given}", field=name) from None

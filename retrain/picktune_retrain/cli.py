@@ -19,14 +19,24 @@ from picktune.errors import PicktuneError
 from picktune.records import AnnotatorRole
 from picktune.settings import load_settings
 
+from picktune_retrain.budget import duration
 from picktune_retrain.gate import Gate
 from picktune_retrain.plan import Plan, Summary
 from picktune_retrain.records import Recipe
+from picktune_retrain.telling import tell_webhooks
 
 if TYPE_CHECKING:
+    from picktune.settings import Settings
+
     from picktune_retrain.terminal import Bars, Lines
 
 RECIPE, GATE, PLAN = Recipe(), Gate(), Plan()
+WORDS = {
+    Summary.ADMITTED: "done",
+    Summary.FAILED: "failed",
+    Summary.NOTHING_TO_DO: "nothing to do",
+    Summary.NOT_ADMITTED: "not admitted",
+}
 
 
 def moment(text: str) -> datetime:
@@ -86,6 +96,20 @@ def moment(text: str) -> datetime:
 @click.option(
     "--new-base", is_flag=True, help="Allow a base model other than the one under today's adapters."
 )
+@click.option(
+    "--stop-after",
+    type=duration,
+    metavar="DURATION",
+    help="Save and stop after so long (90m, 3h); the next run goes on.",
+)
+@click.option(
+    "--min-free",
+    type=click.FloatRange(0),
+    default=PLAN.min_free,
+    show_default=True,
+    metavar="GIB",
+    help="Do not begin with less room on the disk.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")
 @click.option("--locale", type=click.Choice(["en", "zh"]), default="en", help="The report's first language.")
 @click.option("--plots", is_flag=True, help="Put interactive curves into the report (extra 'plots', 5 MB).")
@@ -115,6 +139,7 @@ def nightly(
 
     Exit codes: 0 admitted, 10 nothing to do, 20 trained but not admitted, 1 failed.
     """
+    settings: Settings | None = None
     try:
         settings = load_settings(config, home=home, model=model, roles=roles or None)
         plan = Plan(
@@ -138,14 +163,20 @@ def nightly(
 
             ended = run(settings, plan, watch=watch, should_stop=stop.is_set)
     except PicktuneError as error:
-        _fail(error.message, as_json)
+        ended = Summary(exit_code=Summary.FAILED, message=error.message)
     except KeyboardInterrupt:
-        _fail("interrupted; run again to go on from the last checkpoint", as_json)
+        ended = Summary(
+            exit_code=Summary.FAILED, message="interrupted; run again to go on from the last checkpoint"
+        )
     except Exception as error:
         if debug:
             traceback.print_exc()
-        _fail(f"unexpected {type(error).__name__}: {error} (--debug shows where)", as_json)
+        message = f"unexpected {type(error).__name__}: {error} (--debug shows where)"
+        ended = Summary(exit_code=Summary.FAILED, message=message)
     _tell(ended, as_json)
+    if settings is not None and not flags["dry_run"]:
+        for problem in tell_webhooks(settings, ended):
+            click.echo(f"note: {problem}", err=True)
     sys.exit(ended.exit_code)
 
 
@@ -155,18 +186,11 @@ def _tell(ended: Summary, as_json: bool) -> None:
             click.echo(f"  {line}")
         if ended.dataset.simulated:
             click.echo("  simulated: these figures rest on picks of a simulated picker, not of people")
-    click.echo({0: "done: ", 10: "nothing to do: ", 20: "not admitted: "}[ended.exit_code] + ended.message)
+    click.echo(f"{WORDS[ended.exit_code]}: {ended.message}", err=ended.exit_code == Summary.FAILED)
     if ended.report:
         click.echo(f"report: {ended.report}")
     if as_json:
         click.echo(msgspec.json.encode(ended))
-
-
-def _fail(message: str, as_json: bool) -> None:
-    click.echo(f"failed: {message}", err=True)
-    if as_json:
-        click.echo(msgspec.json.encode(Summary(exit_code=Summary.FAILED, message=message)))
-    sys.exit(Summary.FAILED)
 
 
 def _watch() -> Bars | Lines:

@@ -12,6 +12,7 @@ from picktune_adapters import AdapterVersion, AliasChange
 from picktune_retrain import dataset as datasets
 from picktune_retrain import nights
 from picktune_retrain.basemodel import base_model
+from picktune_retrain.budget import Deadline, check_room
 from picktune_retrain.evaluate import Judgement
 from picktune_retrain.gate import admit
 from picktune_retrain.plan import Plan, Quiet, Summary, Watch
@@ -36,7 +37,7 @@ def nightly(
     every step of the training; ``now`` is the clock.
     """
     plan, watch, home = plan or Plan(), watch or Quiet(), settings.folder
-    stages = Stages(settings, plan, watch, should_stop, now)
+    stages = Stages(settings, plan, watch, Deadline(plan.stop_after, should_stop, watch.note), now)
     if plan.dry_run:
         return rehearse(stages)
     check_log(settings)
@@ -49,6 +50,7 @@ def nightly(
             if why := nothing_to_do(fresh.version, home, settings, plan, base):
                 return Summary(exit_code=Summary.NOTHING_TO_DO, message=why, dataset=fresh.version)
             check_extra()
+            check_room(home, plan.min_free)
             night = stages.begin(base, fresh)
         dataset = datasets.load_dataset(night.manifest.dataset_id, home / "datasets")
         watch.dataset(dataset.version)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, ClassVar, Literal, Protocol
 
 from msgspec import Meta
@@ -19,7 +19,8 @@ class Plan(Record, frozen=True, kw_only=True):
     ``min_picks`` is how many usable picks the log must hold; ``until`` leaves out those from that moment on.
     ``force`` trains even if nothing is new; ``fresh`` leaves an interrupted night behind; ``new_base`` allows
     a base model other than the one under the adapters in service. ``locale`` is the language that the report
-    opens in.
+    opens in. ``stop_after`` is how long the run may take: then it saves and stops, and the next run goes on.
+    ``min_free`` is in GiB: with less room on the disk it does not begin.
     """
 
     recipe: Recipe = Recipe()
@@ -30,6 +31,8 @@ class Plan(Record, frozen=True, kw_only=True):
     fresh: bool = False
     new_base: bool = False
     dry_run: bool = False
+    stop_after: timedelta | None = None
+    min_free: Annotated[float, Meta(ge=0.0)] = 1.0
     locale: Literal["en", "zh"] = "en"
     plots: bool = False
 
