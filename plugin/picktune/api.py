@@ -313,3 +313,7 @@ async def _show(service: Service, slate: Slate, viewer: str | None) -> SlateView
 def _is_final(picks: list[Pick]) -> bool:
     # Whoever skipped may come back, and must come back blind.
     return bool(picks) and picks[-1].verdict not in {"skip", "undone"}
+
+
+# Their rows join the table above.
+from picktune import api_signals as api_signals  # noqa: E402

@@ -11,6 +11,7 @@ from picktune.bodies import SlateView, view_of
 from picktune.errors import InvalidInput
 from picktune.records import AnnotatorRole, Message, Pick, Reaction, ReactionValue, Verdict, new_id
 from picktune.service import Service
+from picktune.signals import Noticed, Score
 from picktune.slate import order_for
 
 
@@ -119,6 +120,44 @@ class Feedback:
                 role=self.role,
                 reacted_at=self.service.now(),
             )
+        )
+
+    async def note(self, slate_id: str, *noticed: Noticed, key: str | None = None) -> None:
+        """Record what the viewer did with a slate: ``Copied``, ``Visible`` and ``Dwell``.
+
+        Send your own ``key`` if the request may be repeated. Raises what ``Log.note`` raises.
+        """
+        keyed = [(f"{key or new_id()}-{place}", one) for place, one in enumerate(noticed)]
+        await self.service.note(slate_id, keyed, annotator=self._viewer(), role=self.role)
+
+    async def regenerate(self, slate_id: str, *, key: str | None = None) -> SlateView:
+        """Other replies to the turn of a slate, shown to the viewer in place of it.
+
+        Raises ``Conflict`` if the viewer has decided on it, and what ``draw`` raises.
+        """
+        viewer = self._viewer()
+        slate = await self.service.regenerate(slate_id, annotator=viewer, role=self.role, key=key or new_id())
+        view = view_of(slate, (await self.service.expose(slate.id, viewer)).order)
+        return view if self.service.is_kept(slate.id) else structs.replace(view, kept=False)
+
+    async def score(
+        self,
+        candidate_id: str,
+        value: int,
+        *,
+        scale: str = "quality",
+        key: str | None = None,
+        comment: str | None = None,
+    ) -> Score:
+        """Record the viewer's mark for a reply; the viewer must be bound with the role ``expert``."""
+        return await self.service.score(
+            candidate_id,
+            value,
+            scale=scale,
+            annotator=self._viewer(),
+            role=self.role,
+            key=key or new_id(),
+            comment=comment,
         )
 
     def _viewer(self) -> str:

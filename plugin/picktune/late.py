@@ -12,6 +12,7 @@ from picktune_adapters import AdapterVersion, Aliases
 
 from picktune.log.base import Log, LogReader
 from picktune.records import Conversation, DecidedSlate, Exposure, Pick, Reaction, Slate
+from picktune.signals import Score, Signal
 
 
 class ReadableLog(Log, Protocol):
@@ -62,6 +63,12 @@ class LateLog:
 
     async def add_conversations(self, conversations: Sequence[Conversation]) -> int:
         return await (await self._opened()).add_conversations(conversations)
+
+    async def note(self, signals: Sequence[Signal]) -> list[Signal]:
+        return await (await self._opened()).note(signals)
+
+    async def score(self, score: Score) -> Score:
+        return await (await self._opened()).score(score)
 
     async def saw_adapter(self, version: AdapterVersion, at: datetime) -> None:
         await (await self._opened()).saw_adapter(version, at)

@@ -14,7 +14,7 @@ from picktune.errors import PicktuneError
 from picktune.records import Pick, Reaction, Slate
 
 Phase = Literal["draw", "log_write", "pick"]
-Limited = Literal["slates", "picks"]
+Limited = Literal["slates", "picks", "signals"]
 
 # From a write to a fast disk to the longest that an arm may take.
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)

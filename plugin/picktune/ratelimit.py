@@ -16,7 +16,7 @@ from picktune.metrics import Limited, Metrics
 from picktune.settings import Rates
 
 _SWEEP = 5.0  # seconds between two looks for what has left the window
-_WHAT = {"slates": "slates drawn", "picks": "decisions and reactions sent"}
+_WHAT = {"slates": "slates drawn", "picks": "decisions and reactions sent", "signals": "signals sent"}
 
 
 class _Rest(threading.Timer):

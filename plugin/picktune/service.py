@@ -39,6 +39,7 @@ from picktune.records import (
     utc_now,
 )
 from picktune.settings import Settings
+from picktune.signal_service import SignalService
 from picktune.slate import draw, order_for, policy_named
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ logger = logging.getLogger("picktune")
 ANSWERABLE = frozenset({"user", "tool"})
 
 
-class Service:
+class Service(SignalService):
     """One running Picktune. ``start`` it in the event loop that will use it, and ``close`` it at the end."""
 
     def __init__(

@@ -16,6 +16,7 @@ from msgspec import Meta
 from picktune.errors import InvalidInput, InvalidSettings
 from picktune.notify import Notify
 from picktune.records import AnnotatorRole, Record, Sampling
+from picktune.signals import parse_scale
 from picktune.slate import policy_named
 
 CONFIG_FILE = "picktune.toml"
@@ -28,15 +29,17 @@ RESERVED = frozenset(
 
 
 class Rates(Record, frozen=True, kw_only=True):
-    """How many slates, and how many decisions, one API key or one person's sessions may ask for in a minute.
+    """How many slates, decisions and signals one API key or one person's sessions may ask for in a minute.
 
     0 is no limit. The defaults are beyond what a person at a workbench can do.
     """
 
     key_slates: Annotated[int, Meta(ge=0)] = 6000
     key_picks: Annotated[int, Meta(ge=0)] = 12000
+    key_signals: Annotated[int, Meta(ge=0)] = 24000
     session_slates: Annotated[int, Meta(ge=0)] = 120
     session_picks: Annotated[int, Meta(ge=0)] = 300
+    session_signals: Annotated[int, Meta(ge=0)] = 600
 
 
 class Settings(Record, frozen=True, kw_only=True):
@@ -67,6 +70,7 @@ class Settings(Record, frozen=True, kw_only=True):
     rates: Rates = Rates()
     alpha: Annotated[float, Meta(gt=0, lt=1)] = 0.05
     annotator_cap: Annotated[int, Meta(ge=1)] = 200
+    scales: tuple[str, ...] = ("quality:1-5",)
     cors_origins: tuple[Annotated[str, Meta(pattern=r"^https?://[^/\s*]+$")], ...] = ()
     reveal: bool = False
     secure_cookies: bool = False
@@ -118,6 +122,11 @@ def load_settings(
         policy_named(settings.policy)
     except InvalidInput as error:
         raise InvalidSettings(f"setting 'policy': {error}", field="policy") from None
+    try:
+        for scale in settings.scales:
+            parse_scale(scale)
+    except InvalidInput as error:
+        raise InvalidSettings(f"setting 'scales': {error}", field="scales") from None
     return settings
 
 

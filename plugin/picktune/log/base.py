@@ -8,6 +8,7 @@ from typing import Protocol
 
 from picktune_adapters import AdapterVersion, Aliases
 
+from picktune.log.signal_log import SignalLog, SignalLogReader
 from picktune.records import (
     AnnotatorRole,
     ChoiceSet,
@@ -25,7 +26,7 @@ from picktune.records import (
 )
 
 
-class LogReader(Protocol):
+class LogReader(SignalLogReader, Protocol):
     """Reads a log, from any process, while another writes it. Blocking; a reader belongs to one thread."""
 
     def slate(self, slate_id: str) -> Slate:
@@ -115,7 +116,7 @@ class LogReader(Protocol):
         ...
 
 
-class Log(Protocol):
+class Log(SignalLog, Protocol):
     """Writes a log; whatever a coroutine here has returned from is on disk.
 
     Every method raises ``LogUnavailable`` if the file cannot be written, and then nothing of it was.

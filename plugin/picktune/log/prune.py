@@ -16,11 +16,12 @@ from picktune.records import Record
 _BATCH = 200
 _PAUSE = 0.01  # seconds in which a server that waits can write
 
-# Nobody decided on it, nobody reacted to a reply on it, and nobody has seen it since.
+# Nobody decided on it, nobody reacted to a reply on it or scored one, and nobody has seen it since.
 _FORGOTTEN = """
 FROM slates s WHERE s.created_at < :before AND s.rowid > :after
     AND NOT EXISTS (SELECT 1 FROM picks p WHERE p.slate_id = s.id)
     AND NOT EXISTS (SELECT 1 FROM reactions r WHERE r.slate_id = s.id)
+    AND NOT EXISTS (SELECT 1 FROM scores c WHERE c.slate_id = s.id)
     AND NOT EXISTS (SELECT 1 FROM exposures e WHERE e.slate_id = s.id AND e.shown_at >= :before)
 """
 
@@ -105,6 +106,7 @@ def _delete(connection: sqlite3.Connection, before: int, after: int) -> tuple[Pr
     def delete(sql: str, values: list[tuple[str]]) -> int:
         return connection.executemany(f"DELETE FROM {sql}", values).rowcount
 
+    delete("signals WHERE slate_id = ?", slates)
     pruned = Pruned(
         exposures=delete("exposures WHERE slate_id = ?", slates),
         candidates=delete("candidates WHERE slate_id = ?", slates),

@@ -20,6 +20,7 @@ from picktune.errors import (
 from picktune.log import conversations, decided, evidence, rows, slates
 from picktune.log.files import open_for_reading, unavailable
 from picktune.log.schema import TABLES
+from picktune.log.signal_sqlite import SignalReading
 from picktune.records import (
     AnnotatorRole,
     ChoiceSet,
@@ -38,7 +39,7 @@ from picktune.records import (
 T = TypeVar("T")
 
 
-class SQLiteLogReader:
+class SQLiteLogReader(SignalReading):
     """A ``LogReader`` of one SQLite file; unlike what that asks, any number of threads may share it.
 
     Each call has a connection to itself. An iterator sees the log as it was at its first row, in bounded

@@ -10,7 +10,7 @@ import sqlite3
 
 from sqlite_utils import Database, Migrations
 
-from picktune.log import scenarios, sealing
+from picktune.log import scenarios, sealing, signal_schema
 
 APPLICATION_ID = 0x7069636B  # "pick": how a log is told from any other SQLite database
 TABLES = (
@@ -24,6 +24,8 @@ TABLES = (
     "sent_replies",
     "adapters",
     "alias_changes",
+    "signals",
+    "scores",
 )
 
 migrations = Migrations("picktune")
@@ -78,6 +80,12 @@ def hash_chain(db: Database) -> None:
 def decisions_with_scenario(db: Database) -> None:
     """A decision tells the scenario of its conversation."""
     scenarios.begin(db.conn)
+
+
+@migrations()
+def signals_and_scores(db: Database) -> None:
+    """What people do beside deciding, experts' scores, and edits as preferences."""
+    db.executescript(signal_schema.SIGNALS)
 
 
 _TABLES = """

@@ -93,7 +93,8 @@ def waiting(connection: sqlite3.Connection, conversation_id: str, viewer: str | 
     found = connection.execute(
         """
         SELECT s.id, t.messages,
-            EXISTS (SELECT 1 FROM standing_picks p WHERE p.slate_id = s.id),
+            EXISTS (SELECT 1 FROM standing_picks p WHERE p.slate_id = s.id) OR EXISTS (
+                SELECT 1 FROM signals g WHERE g.slate_id = s.id AND g.kind = 'regenerated'),
             :viewer IS NULL OR NOT EXISTS (SELECT 1 FROM exposures e WHERE e.slate_id = s.id)
                 OR EXISTS (SELECT 1 FROM exposures e WHERE e.slate_id = s.id AND e.viewer = :viewer)
         FROM turns t JOIN slates s ON s.turn_id = t.id

@@ -15,12 +15,13 @@ from picktune.errors import InvalidInput
 from picktune.log import conversations, decided, picks, rows, slates
 from picktune.log.files import open_for_writing
 from picktune.log.reader import SQLiteLogReader
+from picktune.log.signal_sqlite import SignalWriting
 from picktune.log.validity import aware, checked
 from picktune.log.writer import Writer
 from picktune.records import Conversation, DecidedSlate, Exposure, Pick, Reaction, Slate
 
 
-class SQLiteLog:
+class SQLiteLog(SignalWriting):
     """A ``Log`` in one SQLite file; ``reader`` reads it, blocking, from any thread."""
 
     def __init__(self, writer: Writer, reader: SQLiteLogReader) -> None:

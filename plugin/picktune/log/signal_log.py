@@ -1,0 +1,68 @@
+"""What a log keeps beside decisions: signals, scores, and edits as preferences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from picktune.edits import EditPreference
+from picktune.records import AnnotatorRole
+from picktune.signals import Score, Signal, SignalKind
+
+
+class SignalLogReader(Protocol):
+    """The part of a ``LogReader`` that reads them."""
+
+    def signals(
+        self,
+        slate_id: str | None = None,
+        *,
+        kind: SignalKind | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Iterator[Signal]:
+        """The signals in the order of their coming."""
+        ...
+
+    def scores(
+        self,
+        candidate_id: str | None = None,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        every_version: bool = False,
+    ) -> Iterator[Score]:
+        """The standing scores by time: each annotator's newest of each reply on each scale."""
+        ...
+
+    def edit_preferences(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        roles: Sequence[AnnotatorRole] | None = None,
+    ) -> Iterator[EditPreference]:
+        """Each standing edit over the reply that it began with, by time."""
+        ...
+
+
+class SignalLog(Protocol):
+    """The part of a ``Log`` that writes them."""
+
+    async def note(self, signals: Sequence[Signal]) -> list[Signal]:
+        """Keep signals, all or none, and return them as they stand; the same key again changes nothing.
+
+        A ``regenerated`` under a key that was used for one before is the one before. Raises
+        ``SlateNotFound``, ``CandidateNotFound``, ``NotShown`` if the annotator never saw the slate,
+        ``KeyReused``, and ``Conflict`` for one too many, or for replacing a slate that was decided on.
+        """
+        ...
+
+    async def score(self, score: Score) -> Score:
+        """Keep a score as the next version and return it; the same key again changes nothing.
+
+        Raises ``CandidateNotFound``, ``NotShown``, ``KeyReused``, and ``InvalidInput`` for a mark that is not
+        on its scale or that is no expert's.
+        """
+        ...
