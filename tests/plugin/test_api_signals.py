@@ -113,7 +113,8 @@ async def test_other_replies_to_the_same_turn(api: Any, service: Service, engine
     new = answers[0].json()
     assert [one.status_code for one in answers] == [200] * 5
     assert {one.json()["id"] for one in answers} == {new["id"]}  # drawn once
-    assert set(new) == set(old) and new["id"] != old["id"]
+    assert set(new) == set(old)
+    assert new["id"] != old["id"]
     assert new["conversation_id"] == "c1"
 
     before, after = await service.slate(str(old["id"])), await service.slate(new["id"])
@@ -164,7 +165,8 @@ async def test_experts_give_scores(api: Any, service: Service) -> None:
     }
     answer = await api.post("/v1/scores", body, headers=headers, key=None)
     assert (answer.status_code, answer.json()["version"], answer.json()["role"]) == (200, 1, "expert")
-    assert "arm" not in answer.text and "model" not in answer.text
+    assert "arm" not in answer.text
+    assert "model" not in answer.text
     answer = await api.post("/v1/scores", {**body, "key": "s2", "value": 5, "annotator": "eva"})
     assert answer.json()["version"] == 2
 

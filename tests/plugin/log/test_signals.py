@@ -179,7 +179,7 @@ async def test_a_slate_that_was_redrawn_waits_for_nobody(log: SQLiteLog, make: A
 
     await log.record(make.pick(new, "skip"))
     assert log.reader.waiting_slate(conversation.id, viewer="ann") is None
-    assert list(log.reader.decisions())[0].slate_id == new.id
+    assert next(iter(log.reader.decisions())).slate_id == new.id
     assert len(list(log.reader.decisions())) == 1  # redrawing is no decision
 
 
