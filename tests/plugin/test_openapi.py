@@ -67,12 +67,20 @@ async def test_real_answers_fit_their_schemas(document: dict[str, Any], api: Any
     }
     reaction = {"key": "r", "candidate_id": pick["candidate_id"], "value": "up", "annotator": "u"}
     conversations = {"conversations": [{"id": "c", "title": "t", "messages": ASK}]}
+    first, by = pick["candidate_id"], {"key": "s", "annotator": "tom"}
+    dwell = {"key": "d", "detail": {"kind": "dwell", "ms": 5, "ended": "left"}}
+    signals = {"slate_id": slate["id"], "signals": [dwell], "annotator": "tom"}
+    again = f"/v1/slates/{slate['id']}/regenerate"
     asked = [
         ("get", "/v1/slates/{slate_id}", f"/v1/slates/{slate['id']}", None),
         ("post", "/v1/slates/{slate_id}/exposures", f"/v1/slates/{slate['id']}/exposures", {"viewer": "tom"}),
         ("post", "/v1/picks", "/v1/picks", pick),
         ("post", "/v1/reactions", "/v1/reactions", reaction),
         ("post", "/v1/undo", "/v1/undo", {"key": "u", "slate_id": slate["id"], "annotator": "mei"}),
+        ("post", "/v1/signals", "/v1/signals", signals),
+        ("post", "/v1/slates/{slate_id}/regenerate", again, by),
+        ("post", "/v1/scores", "/v1/scores", {**by, "candidate_id": first, "scale": "quality", "value": 4}),
+        ("get", "/v1/scales", "/v1/scales", None),
         ("get", "/v1/support", "/v1/support", None),
         ("post", "/v1/conversations", "/v1/conversations", conversations),
         ("get", "/v1/conversations", "/v1/conversations", None),
