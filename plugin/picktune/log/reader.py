@@ -19,7 +19,7 @@ from picktune.errors import (
 )
 from picktune.log import conversations, decided, evidence, rows, slates
 from picktune.log.files import open_for_reading, unavailable
-from picktune.log.schema import TABLES
+from picktune.log.schema import LATER, TABLES
 from picktune.log.signal_sqlite import SignalReading
 from picktune.records import (
     AnnotatorRole,
@@ -176,7 +176,9 @@ class SQLiteLogReader(SignalReading):
     def counts(self) -> dict[str, int]:
         """See ``LogReader``."""
         with self._connection() as connection:
-            return {table: _number(connection, f"SELECT count(*) FROM {table}") for table in TABLES}
+            return {
+                table: _number(connection, f"SELECT count(*) FROM {table}") for table in (*TABLES, *LATER)
+            }
 
     def close(self) -> None:
         """Let go of the file; iterators that are under way do so when they end. Safe to call twice."""

@@ -24,9 +24,9 @@ TABLES = (
     "sent_replies",
     "adapters",
     "alias_changes",
-    "signals",
-    "scores",
 )
+# Those that came after the first schema.
+LATER = ("signals", "scores")
 
 migrations = Migrations("picktune")
 
