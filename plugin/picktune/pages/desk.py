@@ -63,6 +63,7 @@ class Desk:
             waiting=t.since(conversation.updated_at, self._service.now()),
             may_undo=not self._service.settings.reveal,
             next_id=queue.after(conversation.id),
+            scales=self._service.scales() if viewer.role == "expert" else (),
             reasons_for=reasons.FOR,
             reasons_against=reasons.AGAINST,
         )

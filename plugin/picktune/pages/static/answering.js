@@ -6,6 +6,7 @@ import * as desk from "./desk.js";
 import * as notices from "./notices.js";
 import * as own from "./own.js";
 import * as queue from "./queue.js";
+import * as signals from "./signals.js";
 import * as thread from "./thread.js";
 import * as toast from "./toast.js";
 
@@ -36,7 +37,7 @@ function enter(next) {
   if (next !== "sending") cards.lock(null);
 }
 
-export async function draw({ quiet = false } = {}) {
+export async function draw({ quiet = false, instead = null } = {}) {
   if (phase === "sending") return;
   const mine = (asked += 1);
   clearTimeout(again);
@@ -49,7 +50,7 @@ export async function draw({ quiet = false } = {}) {
   }
   const patience = setTimeout(() => { byId("drawing-text").textContent = t("drawing_long"); }, 8000);
   try {
-    const drawn = await desk.slate(id);
+    const drawn = instead === null ? await desk.slate(id) : await desk.redraw(instead);
     // Whoever has begun to write meanwhile goes on writing; these replies wait on the server.
     if (mine !== asked || own.isOpen()) return;
     slate = drawn;
@@ -57,6 +58,7 @@ export async function draw({ quiet = false } = {}) {
     clearReasons();
     cards.show(slate, act);
     enter("choosing");
+    signals.begin(slate, cards.dwell);
     const total = slate.candidates.length;
     say(total === 1 ? t("ready_one") : t("ready", { total }));
     if (!isTyping(document.activeElement) && section.contains(document.activeElement)) cards.select(0);
@@ -81,6 +83,14 @@ export function act(what, place) {
   else if (what === "tie") decide("tie", { place: cards.chosen() });
   else if (what === "none") noneGood();
   else if (what === "skip") decide("skip");
+  else if (what === "redraw") redraw();
+}
+
+/** Ask for other replies to the same turn. */
+export function redraw() {
+  if (phase !== "choosing" || cards.isEditing()) return false;
+  signals.end("replaced");
+  draw({ instead: slate.id });
 }
 
 export function edit(place) {
@@ -143,6 +153,7 @@ async function send(attempt, text, done, place = null) {
   if (text !== null) thread.sending(text);
   try {
     const pick = await attempt();
+    signals.end("decided");
     const words = t(done, { n: (place ?? 0) + 1 });
     // Where the arms are revealed after the decision, it cannot be taken back.
     if (section.dataset.undo === "no") toast.tell(words);

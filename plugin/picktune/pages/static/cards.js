@@ -1,6 +1,7 @@
 // The replies of a slate as cards: shown together, selected, edited.
 
-import { byId, t, write } from "./core.js";
+import { byId, explain, say, t, write } from "./core.js";
+import { score } from "./signals.js";
 
 const box = byId("cards");
 let candidates = [];
@@ -45,7 +46,29 @@ function card(candidate, place, act) {
   for (const button of element.querySelectorAll("[data-do]")) {
     button.addEventListener("click", () => act(button.dataset.do, place));
   }
+  for (const group of element.querySelectorAll(".scores")) scores(group, candidate, number);
   return fragment;
+}
+
+/** An expert's scores: kept as they are given; another one is a new version. */
+function scores(group, candidate, number) {
+  const state = group.querySelector(".scores-state");
+  group.setAttribute("aria-label", `${group.dataset.scale} – ${t("reply", { n: number })}`);
+  for (const input of group.querySelectorAll("input")) {
+    if (input.type === "radio") input.name = `${candidate.id}-${group.dataset.scale}`;
+    input.addEventListener("change", async () => {
+      if (!input.value || !input.checkValidity()) return;
+      state.textContent = "…";
+      try {
+        await score(candidate.id, group.dataset.scale, Number(input.value));
+        state.textContent = "✓";
+        say(t("scored"));
+      } catch (error) {
+        if (input.type === "radio") input.checked = false;
+        state.textContent = explain(error);
+      }
+    });
+  }
 }
 
 export const count = () => candidates.length;

@@ -78,7 +78,7 @@ async function renewed() {
   return true;
 }
 
-async function once(method, path, body, { seconds = 20 } = {}) {
+async function once(method, path, body, { seconds = 20, keepalive = false } = {}) {
   const abort = new AbortController();
   const timer = setTimeout(() => abort.abort(), seconds * 1000);
   let response, text;
@@ -87,6 +87,7 @@ async function once(method, path, body, { seconds = 20 } = {}) {
       method,
       signal: abort.signal,
       credentials: "same-origin",
+      keepalive,
       headers: { "Accept": "application/json", "Content-Type": "application/json", "X-Picktune-CSRF": page.csrf },
       body: body === undefined ? undefined : JSON.stringify(body),
     });

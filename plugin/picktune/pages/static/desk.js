@@ -10,6 +10,10 @@ export const conversation = (id) => call("GET", `/conversation.json?id=${part(id
 /** The waiting slate of the conversation, or a fresh one; the server records that we have seen it. */
 export const slate = (id) => call("POST", `/v1/conversations/${part(id)}/slate`, {}, { seconds: DRAW_SECONDS });
 
+/** Other replies to the same turn, in place of a slate that was shown. */
+export const redraw = (slateId) =>
+  call("POST", `/v1/slates/${part(slateId)}/regenerate`, { key: newKey() }, { seconds: DRAW_SECONDS });
+
 /** Send a decision. The key makes repeating harmless, so a lost connection is tried once more at once. */
 export const pick = (decision) => twice(() => call("POST", "/v1/picks", decision));
 

@@ -16,7 +16,7 @@ function unsaved() {
 }
 
 function typing(what, field) {
-  const card = field.closest(".card");
+  const card = field.matches("textarea") && field.closest(".card");
   if (card) what === "send" ? answer.sendEdit() : cards.stopEditing();
   else if (field.id === "own-text") what === "send" ? answer.sendOwn() : answer.closeOwn();
   else if (what === "cancel") field.blur();
@@ -58,7 +58,7 @@ if (section) {
     t: () => answer.act("tie"),
     s: () => answer.decide("skip"),
     e: () => (answer.phase === "choosing" ? answer.edit(cards.chosen()) : answer.writeOwn()),
-    d: () => notices.press("D") || (answer.phase === "recorded" || answer.phase === "failed" ? answer.draw() : false),
+    d: () => notices.press("D") || (answer.phase === "choosing" ? answer.redraw() : ["recorded", "failed"].includes(answer.phase) ? answer.draw() : false),
     r: () => (answer.phase === "choosing" ? document.querySelector("#chips input").focus() : false),
     c: () => (answer.phase === "choosing" ? byId("comment").focus() : false),
     Enter: (event) => (event.target.matches(".card") ? answer.decide("chosen", { place: cards.chosen() }) : false),
