@@ -363,13 +363,13 @@ def test_the_interval_itself_covers_under_looking() -> None:
 def test_the_cap_does_not_spoil_the_coverage() -> None:
     # Two annotators of different tastes, and a cap that bites: the base against itself stays within 50 %.
     rng = random.Random(5)
-    wrong = 0
+    wrong, itself = 0, {"tuned": "base-b", "model": None}
     for _ in range(150):
         mine = [
-            decision(number, rng.random() < 0.5, annotator=rng.choice(["ann", "bob", "bob"]))
+            decision(number, rng.random() < 0.5, **itself, annotator=rng.choice(["ann", "bob", "bob"]))
             for number in range(120)
         ]
-        looks = (support_rate(mine[:seen], model="v1", annotator_cap=30) for seen in range(10, 121, 10))
+        looks = (support_rate(mine[:seen], annotator_cap=30) for seen in range(10, 121, 10))
         wrong += any(not look.low <= 0.5 <= look.high for look in looks)
 
     assert wrong / 150 <= ALPHA + 3 * np.sqrt(ALPHA * (1 - ALPHA) / 150)

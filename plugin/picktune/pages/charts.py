@@ -7,7 +7,7 @@ from datetime import datetime
 from itertools import accumulate
 
 from picktune.records import Decision, Record
-from picktune.support import Support, counted, interval
+from picktune.support import Clustered, Support, counted, interval
 
 POINTS = 40
 
@@ -49,10 +49,12 @@ def curve(
     if len(choices) < 2:
         return None
     wins = list(accumulate(one.tuned in one.picked for one in choices))
+    clustered = Clustered(choices)
     line, lows, highs = list[str](), list[str](), list[str]()
     for n in _looks(len(choices)):
         across = 100 * (n - 1) / (len(choices) - 1)
-        low, high = interval(wins[n - 1], n, alpha)
+        effect = clustered.first(n, alpha).design_effect
+        low, high = interval(wins[n - 1], n, alpha, design_effect=effect)
         for into, share in ((line, wins[n - 1] / n), (lows, low), (highs, high)):
             into.append(f"{across:.2f} {100 - 100 * share:.2f}")
     return Curve(
