@@ -20,7 +20,7 @@ import httpx
 import pytest
 from click.testing import CliRunner, Result
 from picktune.cli import main
-from picktune.commands.support import drawing
+from picktune.commands.supporttable import drawing
 from picktune.keys import KeyRing
 from picktune.log import SQLiteLog, SQLiteLogReader
 from picktune.records import Candidate, Exposure, Message, Pick, Slate, Turn, new_id

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 import click
 import msgspec
@@ -13,25 +12,16 @@ from picktune.commands.options import JSON, configured, console
 from picktune.records import AnnotatorRole
 from picktune.settings import Settings
 
-if TYPE_CHECKING:
-    from picktune.support import Share, Support
-
-WIDTH = 41
-BREAKDOWNS = ("tag", "annotator", "position")
-VERDICTS = {
-    "harmful": "red",
-    "no_progress": "yellow",
-    "weak": "yellow",
-    "success": "green",
-    "great": "bold green",
-    "undecided": "cyan",
-    "no_data": "dim",
-}
+# The names in picktune.support.GROUPS, which needs scipy: help should not wait for it.
+BREAKDOWNS = ("arms", "tag", "scenario", "locale", "annotator", "role", "week", "position")
 
 
 @click.command()
 @JSON
-@click.option("--by", "by", type=click.Choice(BREAKDOWNS), help="Also break the rates down.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print the breakdowns as CSV, for spreadsheets.")
+@click.option(
+    "--by", "by", multiple=True, type=click.Choice(BREAKDOWNS), help="Also break the rates down; repeatable."
+)
 @click.option(
     "--role",
     "roles",
@@ -40,107 +30,53 @@ VERDICTS = {
     help="Whose decisions count, instead of the configured ones; may be given several times.",
 )
 @click.option("--since", type=click.DateTime(), help="Leave out decisions before this moment (UTC).")
+@click.option("--until", type=click.DateTime(), help="Leave out decisions from this moment on (UTC).")
+@click.option("--tag", "tags", multiple=True, help="Only with this tag, or with one of several.")
+@click.option("--locale", "locales", multiple=True, help="Only in this language, or in one of several.")
+@click.option("--scenario", "scenarios", multiple=True, help="Only of this scenario, or of one of several.")
 @configured
 def support(
     settings: Settings,
     as_json: bool,
-    by: str | None,
+    as_csv: bool,
+    by: tuple[str, ...],
     roles: tuple[AnnotatorRole, ...],
     since: datetime | None,
+    until: datetime | None,
+    tags: tuple[str, ...],
+    locales: tuple[str, ...],
+    scenarios: tuple[str, ...],
 ) -> None:
     """Show how often each adapter was picked over the base.
 
     The last row is the base against itself: the floor of noise. Of the decided, complete slates, the rate is
-    the share on which the tuned reply was picked; the interval holds at whatever moment one looks.
+    the share on which the tuned reply was picked; the interval holds at whatever moment one looks. Below the
+    table: how many more picks an undecided one takes, and what picks of one conversation or annotator share.
     """
     from datetime import UTC
 
+    from picktune.commands import supporttable
     from picktune.log import SQLiteLogReader
-    from picktune.support import compare
+    from picktune.support import compare, only
 
+    if as_json and as_csv:
+        raise click.UsageError("choose one of --json and --csv")
     with SQLiteLogReader(settings.log_path) as reader:
+        decisions = reader.decisions(
+            since=since.replace(tzinfo=UTC) if since else None,
+            until=until.replace(tzinfo=UTC) if until else None,
+            roles=roles or settings.roles,
+        )
         found = compare(
-            reader.decisions(
-                since=since.replace(tzinfo=UTC) if since else None, roles=roles or settings.roles
-            ),
+            only(decisions, tags=tags, locales=locales, scenarios=scenarios),
             alpha=settings.alpha,
             annotator_cap=settings.annotator_cap,
         )
     if as_json:
         click.echo(msgspec.json.encode(found))
+    elif as_csv:
+        from picktune.supportsheet import sheet
+
+        click.echo(sheet(found, by or BREAKDOWNS), nl=False)
     else:
-        _print(found, by)
-
-
-def drawing(rate: float | None, low: float, high: float, width: int = WIDTH) -> str:
-    """The interval on a line from 0 to 100 %, the rate as a dot, and 50 % as a stroke."""
-    last = width - 1
-    line = ["·"] * width
-    for place in range(round(low * last), round(high * last) + 1):
-        line[place] = "━"
-    line[last // 2] = "┃" if line[last // 2] == "━" else "│"
-    if rate is not None:
-        line[round(rate * last)] = "●"
-    return "".join(line)
-
-
-def _print(found: Sequence[Support], by: str | None) -> None:
-    from rich.table import Table
-
-    out = console()
-    table = Table("Adapter", "Rate", "Interval", "0 %" + " " * 16 + "50 %" + " " * 13 + "100 %", "Verdict")
-    table.add_column("Picks", justify="right")
-    table.add_column("Beside them")
-    for one in found:
-        table.add_row(
-            _name(one),
-            "–" if one.rate is None else f"{one.rate:.1%}",
-            f"{one.low:.0%} – {one.high:.0%}",
-            drawing(one.rate, one.low, one.high),
-            f"[{VERDICTS[one.verdict]}]{one.verdict.replace('_', ' ')}[/]",
-            f"{one.wins} of {one.n}",
-            _beside(one),
-        )
-    out.print(table)
-    if by:
-        for one in found:
-            shares: Sequence[Share] = getattr(one, f"by_{by}")
-            if shares:
-                out.print(_breakdown(one, by, shares))
-
-
-def _breakdown(one: Support, by: str, shares: Sequence[Share]) -> object:
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(
-        by.capitalize(), "Rate", "Interval", "", title=f"{_name(one)} by {by}", title_justify="left"
-    )
-    table.add_column("Picks", justify="right")
-    for share in shares:
-        table.add_row(
-            escape(share.name),
-            f"{share.rate:.1%}",
-            f"{share.low:.0%} – {share.high:.0%}",
-            drawing(share.rate, share.low, share.high),
-            f"{share.wins} of {share.n}",
-        )
-    return table
-
-
-def _name(one: Support) -> str:
-    name = one.model or "base against base"
-    return f"{name} [yellow](simulated)[/]" if one.simulated else name
-
-
-def _beside(one: Support) -> str:
-    named = {
-        "ties": one.ties,
-        "none good": one.none_good,
-        "skipped": one.skipped,
-        "same words": one.shared,
-        "incomplete": one.incomplete,
-        "repeated": one.repeated,
-        "capped": one.capped,
-    }
-    return ", ".join(f"{count} {name}" for name, count in named.items() if count)
+        supporttable.show(console(), found, by)

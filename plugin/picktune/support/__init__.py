@@ -20,6 +20,7 @@ from picktune.support.groups import GROUPS, shares, simultaneous, week
 from picktune.support.outlook import about, forecast
 from picktune.support.positions import position_bias
 from picktune.support.rate import compare, support_rate
+from picktune.support.selecting import only
 from picktune.support.sequence import MIXTURE, false_alarm, interval, log_martingale
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "forecast",
     "interval",
     "log_martingale",
+    "only",
     "position_bias",
     "shares",
     "simultaneous",

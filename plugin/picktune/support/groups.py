@@ -16,6 +16,7 @@ from picktune.support.sequence import check_alpha, interval
 GROUPS: Mapping[str, Callable[[Decision], Iterable[str]]] = {
     "arms": lambda one: (f"{one.tuned} / base",),
     "tag": lambda one: sorted(set(one.tags)),
+    "scenario": lambda one: () if one.scenario is None else (one.scenario,),
     "locale": lambda one: (one.locale,),
     "annotator": lambda one: (one.annotator,),
     "role": lambda one: (one.role,),

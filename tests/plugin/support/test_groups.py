@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from picktune.errors import InvalidInput
 from picktune.records import Decision
-from picktune.support import GROUPS, Share, interval, shares, simultaneous, support_rate, week
+from picktune.support import GROUPS, Share, interval, only, shares, simultaneous, support_rate, week
 
 ALPHA = 0.05
 
@@ -38,7 +38,7 @@ def counts(found: tuple[Share, ...]) -> dict[str, tuple[int, int]]:
 
 def test_every_group_counts_every_pick_that_is_in_it() -> None:
     picks = [
-        pick(0, True, locale="en", role="agent"),
+        pick(0, True, locale="en", role="agent", scenario="returns"),
         pick(1, False, locale="zh-CN", role="user"),
         pick(8, True, locale="en", role="user", tuned="champion"),
     ]
@@ -46,11 +46,12 @@ def test_every_group_counts_every_pick_that_is_in_it() -> None:
     support = support_rate(picks, model="v1")
 
     assert counts(support.by_arms) == {"challenger / base": (1, 2), "champion / base": (1, 1)}
+    assert counts(support.by_scenario) == {"returns": (1, 1)}  # the others belong to none
     assert counts(support.by_locale) == {"en": (2, 2), "zh-CN": (0, 1)}
     assert counts(support.by_role) == {"agent": (1, 1), "user": (1, 2)}
     assert counts(support.by_week) == {"2026-W10": (1, 2), "2026-W11": (1, 1)}
     for by in GROUPS:
-        if by != "tag":
+        if by not in {"tag", "scenario"}:
             assert sum(one.n for one in getattr(support, f"by_{by}")) == support.n
 
 
@@ -79,3 +80,21 @@ def test_intervals_that_hold_for_all_protected_tags_at_once() -> None:
         wide.low < one.low and one.high < wide.high for wide, one in zip(everything, by_tag, strict=True)
     )
     assert simultaneous((), ALPHA) == ()
+
+
+def test_a_selection_by_tag_language_and_scenario() -> None:
+    picks = [
+        pick(0, True, tags=("refund", "vip"), locale="zh-CN", scenario="returns"),
+        pick(1, True, tags=("legal",), locale="en", scenario="returns"),
+        pick(2, True, tags=("refund",), locale="zho"),
+    ]
+
+    def numbers(**selection: Any) -> list[int]:
+        return [picks.index(one) for one in only(picks, **selection)]
+
+    assert numbers() == [0, 1, 2]
+    assert numbers(tags=["refund"]) == [0, 2]
+    assert numbers(tags=["legal", "vip"]) == [0, 1]
+    assert numbers(locales=["zh"]) == [0]
+    assert numbers(scenarios=["returns"], locales=["en"]) == [1]
+    assert numbers(scenarios=["none such"]) == []
