@@ -6,8 +6,10 @@ PicktuneError
     ├── AdapterExists (ValueError)
     ├── AdapterCorrupt (ValueError)
     ├── AdapterInUse (ValueError)
+    ├── AliasesMoved (ValueError)
     ├── BaseUnreadable (ValueError)
     ├── InvalidAdapterName (ValueError)
+    ├── MoveUnexplained (ValueError)
     ├── NothingToRollBack (LookupError)
     ├── RegistryCorrupt (ValueError)
     ├── RegistryTooNew (RuntimeError)
@@ -74,6 +76,13 @@ class AdapterInUse(AdapterError, ValueError):
     status = 409
 
 
+class AliasesMoved(AdapterError, ValueError):
+    """The aliases are no longer those that a move was decided on: somebody else has moved one."""
+
+    code = "aliases_moved"
+    status = 409
+
+
 class BaseUnreadable(AdapterError, ValueError):
     """The base model's folder cannot be read, so no adapter can be checked against it."""
 
@@ -98,6 +107,13 @@ class InvalidAdapterName(AdapterError, ValueError):
             "a letter or a digit, and none of the names base, champion and challenger",
             field="name",
         )
+
+
+class MoveUnexplained(AdapterError, ValueError):
+    """An alias is moved by somebody, for a reason; one of the two is missing."""
+
+    code = "move_unexplained"
+    status = 422
 
 
 class NothingToRollBack(AdapterError, LookupError):

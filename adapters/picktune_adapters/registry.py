@@ -26,6 +26,8 @@ from picktune_adapters.errors import (
     AdapterCorrupt,
     AdapterInUse,
     AdapterNotFound,
+    AliasesMoved,
+    MoveUnexplained,
     NothingToRollBack,
     RegistryCorrupt,
 )
@@ -71,30 +73,48 @@ class Registry(Versions):
                 ) from error
         return changes
 
-    def move(self, alias: AliasName, name: str | None, *, by: str, reason: str, now: datetime) -> AliasChange:
+    def move(
+        self,
+        alias: AliasName,
+        name: str | None,
+        *,
+        by: str,
+        reason: str,
+        now: datetime,
+        expected: Aliases | None = None,
+    ) -> AliasChange:
         """Let an alias name a version, or none (``None``: the base).
 
         A challenger that becomes champion is challenger no more. Moving an alias to where it already stands
-        changes nothing. Raises ``AdapterNotFound``, ``AdapterCorrupt`` if its files are damaged, and
+        changes nothing. Raises ``MoveUnexplained`` unless it is said by whom and why; ``AliasesMoved`` if the
+        aliases are not as ``expected``; ``AdapterNotFound``, ``AdapterCorrupt`` if its files are damaged, and
         ``AdapterInUse`` if the champion would have to challenge itself.
         """
+        _explained(by, reason)
         with self._writing():
+            self._as_expected(expected)
             if name is not None:
                 self.verify(name, max_rank=_ANY_RANK)
             return self._move(alias, name, by=by, reason=reason, now=now)
 
-    def promote(self, name: str, *, by: str, reason: str, now: datetime) -> AliasChange:
+    def promote(
+        self, name: str, *, by: str, reason: str, now: datetime, expected: Aliases | None = None
+    ) -> AliasChange:
         """Make a version the champion; if it was the challenger, there is no challenger any more."""
-        return self.move("champion", name, by=by, reason=reason, now=now)
+        return self.move("champion", name, by=by, reason=reason, now=now, expected=expected)
 
-    def rollback(self, *, by: str, reason: str, now: datetime) -> AliasChange:
+    def rollback(
+        self, *, by: str, reason: str, now: datetime, expected: Aliases | None = None
+    ) -> AliasChange:
         """Take the last promotion back: the champion before speaks again, or, if there was none, the base.
 
         Rolling back again goes further back; versions whose files are gone or damaged are passed over. A
         challenger stays on trial; but where there is no champion to go back from, it is the challenger that
-        is withdrawn. Raises ``NothingToRollBack`` if the base answers alone already.
+        is withdrawn. Raises ``NothingToRollBack`` if the base answers alone already, and as ``move``.
         """
+        _explained(by, reason)
         with self._writing():
+            self._as_expected(expected)
             aliases = self.aliases()
             target = moves.previous_champion(self.history(), self._is_sound)
             if target != aliases.champion:
@@ -177,6 +197,14 @@ class Registry(Versions):
             raise
         return first
 
+    def _as_expected(self, expected: Aliases | None) -> None:
+        found = self.aliases()
+        if expected is not None and found != expected:
+            raise AliasesMoved(
+                f"the champion is now {found.champion or 'the base'} and the challenger "
+                f"{found.challenger or 'nobody'}: somebody has moved them since this was decided; look again"
+            )
+
     @contextmanager
     def _writing(self) -> Iterator[None]:
         with super()._writing():
@@ -195,3 +223,9 @@ class Registry(Versions):
         except (AdapterNotFound, AdapterCorrupt):
             return False
         return True
+
+
+def _explained(by: str, reason: str) -> None:
+    for field, value, what in (("by", by, "who moves the alias"), ("reason", reason, "why")):
+        if not value.strip():
+            raise MoveUnexplained(f"say {what}: it is kept in the history", field=field)

@@ -58,10 +58,10 @@ while added < 5:
     added += 1
     print(name, flush=True)
     try:
-        registry.move("challenger", name, by=sys.argv[3], reason="", now=now)
+        registry.move("challenger", name, by=sys.argv[3], reason="test", now=now)
     except AdapterInUse:
         pass
-    registry.promote(name, by=sys.argv[3], reason="", now=now)
+    registry.promote(name, by=sys.argv[3], reason="test", now=now)
 """
 
 

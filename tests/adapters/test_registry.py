@@ -22,6 +22,8 @@ from picktune_adapters.errors import (
     AdapterCorrupt,
     AdapterInUse,
     AdapterNotFound,
+    AliasesMoved,
+    MoveUnexplained,
     NothingToRollBack,
     RegistryCorrupt,
 )
@@ -29,6 +31,37 @@ from picktune_adapters.errors import (
 from .conftest import NOW, Add, MakeAdapter
 
 WHO: dict[str, Any] = {"by": "lead", "reason": "because", "now": NOW}
+
+
+@pytest.mark.parametrize(("by", "reason"), [("", "why"), (" ", "why"), ("ann", ""), ("ann", "\n")])
+def test_an_alias_is_moved_by_somebody_for_a_reason(
+    registry: Registry, add: Add, by: str, reason: str
+) -> None:
+    add("v1")
+    for move in (
+        lambda: registry.move("challenger", "v1", by=by, reason=reason, now=NOW),
+        lambda: registry.promote("v1", by=by, reason=reason, now=NOW),
+        lambda: registry.rollback(by=by, reason=reason, now=NOW),
+    ):
+        with pytest.raises(MoveUnexplained, match="say wh") as raised:
+            move()
+        assert raised.value.field == ("reason" if by.strip() else "by")
+    assert registry.history() == []
+
+
+def test_a_move_that_was_decided_on_other_aliases_is_refused(registry: Registry, add: Add) -> None:
+    add("v1")
+    add("v2")
+    seen = registry.aliases()
+    registry.move("challenger", "v1", expected=seen, **WHO)
+    for move in (
+        lambda: registry.move("challenger", "v2", expected=seen, **WHO),
+        lambda: registry.promote("v1", expected=seen, **WHO),
+        lambda: registry.rollback(expected=seen, **WHO),
+    ):
+        with pytest.raises(AliasesMoved, match="the challenger v1: somebody has moved them"):
+            move()
+    assert registry.aliases() == Aliases(challenger="v1")
 
 
 def test_a_challenger_becomes_champion(registry: Registry, add: Add) -> None:

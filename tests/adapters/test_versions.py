@@ -104,9 +104,9 @@ def test_no_name_leads_out_of_the_registry(
         with pytest.raises(AdapterNotFound, match="registered: good"):
             read(name)
     with pytest.raises(AdapterNotFound):
-        registry.remove(name, by="t", reason="", now=NOW)
+        registry.remove(name, by="t", reason="test", now=NOW)
     with pytest.raises(AdapterNotFound):
-        registry.promote(name, by="t", reason="", now=NOW)
+        registry.promote(name, by="t", reason="test", now=NOW)
     assert everything(registry) == before
 
 
@@ -246,9 +246,9 @@ def test_a_registry_of_a_newer_version(registry: Registry, add: Add, make_adapte
         lambda: registry.verify("v1"),
         lambda: registry.next_name(NOW),
         lambda: registry.add(make_adapter(), name="v2", **FIELDS),
-        lambda: registry.promote("v1", by="t", reason="", now=NOW),
-        lambda: registry.rollback(by="t", reason="", now=NOW),
-        lambda: registry.remove("v1", by="t", reason="", now=NOW),
+        lambda: registry.promote("v1", by="t", reason="test", now=NOW),
+        lambda: registry.rollback(by="t", reason="test", now=NOW),
+        lambda: registry.remove("v1", by="t", reason="test", now=NOW),
     ):
         with pytest.raises(RegistryTooNew, match="pip install -U picktune"):
             call()
