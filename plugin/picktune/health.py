@@ -11,7 +11,7 @@ from picktune_adapters import Aliases
 from picktune_adapters.registry import Registry
 
 from picktune import __version__
-from picktune.engines.base import Engine
+from picktune.engines.base import Engine, ReplicaState, Replicated
 from picktune.errors import PicktuneError
 from picktune.follower import Follower
 from picktune.keeper import Keeper
@@ -29,6 +29,8 @@ class Check(Record, frozen=True, kw_only=True):
 class Readiness(Record, frozen=True, kw_only=True):
     """Whether all parts work. ``adapters`` are those that speak now; ``problems`` those that cannot, and why.
 
+    ``replicas`` are the servers behind the engine, if it has any.
+
     ``unkept`` counts the slates and exposures that wait for the log to come back. ``stopping``: all may work,
     but no new slates are drawn any more.
     """
@@ -40,6 +42,7 @@ class Readiness(Record, frozen=True, kw_only=True):
     registry: Check
     adapters: Aliases
     problems: dict[str, str] = field(default_factory=dict)
+    replicas: tuple[ReplicaState, ...] = ()
     unkept: int = 0
     stopping: bool = False
 
@@ -87,6 +90,7 @@ class Health:
             registry=registry,
             adapters=self._follower.aliases,
             problems=dict(self._follower.problems),
+            replicas=self._engine.replicas if isinstance(self._engine, Replicated) else (),
             unkept=len(self._keeper),
         )
 

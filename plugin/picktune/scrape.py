@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import get_args
 
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -13,7 +14,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from picktune.auth import require
-from picktune.engines.base import Queueing
+from picktune.engines.base import Queueing, ReplicaState
+from picktune.engines.breaker import BreakerState
 from picktune.health import Readiness
 from picktune.service import Service
 from picktune.wire import HEADERS
@@ -52,6 +54,7 @@ class _Everything(Collector):
             yield GaugeMetricFamily(
                 "picktune_engine_waiting", "Requests that wait for the engine.", value=service.engine.waiting
             )
+        yield from _replicas(now.replicas)
         if service.log_seconds is not None:
             yield GaugeMetricFamily(
                 "picktune_log_commit_seconds",
@@ -85,3 +88,37 @@ class _Everything(Collector):
         info = GaugeMetricFamily("picktune_build_info", "Always 1.", labels=["version"])
         info.add_metric([now.version], 1.0)
         yield info
+
+
+def _replicas(states: Sequence[ReplicaState]) -> Iterator[Metric]:
+    if not states:
+        return
+    busy = GaugeMetricFamily(
+        "picktune_replica_outstanding", "Requests that one server is working on for us.", labels=["replica"]
+    )
+    breaker = GaugeMetricFamily(
+        "picktune_replica_breaker",
+        "1 for the state that a server's circuit breaker is in.",
+        labels=["replica", "state"],
+    )
+    opened = CounterMetricFamily(
+        "picktune_replica_breaker_opened", "How often a server's breaker opened.", labels=["replica"]
+    )
+    requests = CounterMetricFamily(
+        "picktune_replica_requests",
+        "Requests to one server by how they ended.",
+        labels=["replica", "outcome"],
+    )
+    adapters = GaugeMetricFamily(
+        "picktune_replica_adapters", "Adapters that one server has loaded.", labels=["replica"]
+    )
+    for one in states:
+        name = one.url.partition("://")[2]
+        busy.add_metric([name], one.outstanding)
+        for state in get_args(BreakerState):
+            breaker.add_metric([name, state], float(state == one.breaker))
+        opened.add_metric([name], one.opened)
+        adapters.add_metric([name], len(one.adapters))
+        for outcome, count in sorted(one.outcomes.items()):
+            requests.add_metric([name, outcome], count)
+    yield from (busy, breaker, opened, adapters, requests)

@@ -13,6 +13,7 @@ import msgspec
 import platformdirs
 from msgspec import Meta
 
+from picktune.engines.limits import VLLMLimits
 from picktune.errors import InvalidInput, InvalidSettings
 from picktune.notify import Notify
 from picktune.records import AnnotatorRole, Record, Sampling
@@ -56,6 +57,7 @@ class Settings(Record, frozen=True, kw_only=True):
     engine: Literal["local", "vllm"] = "local"
     vllm_url: Annotated[str, Meta(pattern=r"^https?://[^/\s]+")] = "http://127.0.0.1:8000"
     vllm_key: str | None = None
+    vllm: VLLMLimits = VLLMLimits()
     policy: str = "2+2"
     sampling: Sampling = Sampling()
     roles: tuple[AnnotatorRole, ...] = ("user", "agent", "expert", "crowd")

@@ -22,7 +22,8 @@ def create_engine(settings: Settings) -> Engine:
     if settings.engine == "vllm":
         from picktune.engines.vllm import VLLMEngine
 
-        return VLLMEngine(settings.vllm_url, key=settings.vllm_key)
+        urls = settings.vllm.urls or (settings.vllm_url,)
+        return VLLMEngine(*urls, key=settings.vllm_key, limits=settings.vllm)
 
     from picktune.engines.local import LocalEngine
     from picktune.engines.smollm2 import model_folder

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from msgspec import field
+
 from picktune.records import Message, Record, Sampling
 
 
@@ -89,6 +91,36 @@ class Queueing(Protocol):
     @property
     def waiting(self) -> int:
         """How many requests wait for their turn."""
+        ...
+
+
+class ReplicaState(Record, frozen=True, kw_only=True):
+    """One of the servers behind an engine, as operators see it.
+
+    ``breaker`` is ``closed`` while it is asked, ``open`` while it is left alone and ``half_open`` when it is
+    tried again; ``opened`` counts how often it opened, ``outcomes`` the requests by how they ended.
+    """
+
+    url: str
+    breaker: str
+    outstanding: int
+    adapters: tuple[str, ...] = ()
+    problem: str | None = None
+    opened: int = 0
+    outcomes: dict[str, int] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Replicated(Protocol):
+    """An engine that is several servers, or one that can be looked at like that."""
+
+    @property
+    def replicas(self) -> tuple[ReplicaState, ...]:
+        """How each of them is."""
+        ...
+
+    def speakers(self) -> Sequence[Speaker]:
+        """Each server that answers, as a speaker of its own: what it says comes from no other."""
         ...
 
 

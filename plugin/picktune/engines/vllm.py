@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import random
 import time
 from collections.abc import Mapping, Sequence
 from os.path import realpath
@@ -16,42 +17,46 @@ from msgspec import structs
 from picktune_adapters import check_adapter
 from picktune_adapters.names import check_name, is_name
 
-from picktune.engines.answers import Completion, Model, Models, checked, decode, reason
-from picktune.engines.base import Generation
+from picktune.engines.answers import Completion, Model, checked, decode, reason
+from picktune.engines.base import Generation, ReplicaState, Speaker
+from picktune.engines.limits import VLLMLimits
+from picktune.engines.pool import Pool
 from picktune.engines.prompts import TOO_LONG, defused, shorter
-from picktune.errors import (
-    AdapterCorrupt,
-    AdapterNotFound,
-    EngineBusy,
-    EngineDown,
-    EngineError,
-    InvalidInput,
-)
+from picktune.engines.replica import Replica
+from picktune.errors import AdapterCorrupt, AdapterNotFound, EngineDown, EngineError, InvalidInput
 from picktune.records import Message, Sampling
 
-# Seconds: a server that is there accepts at once, but may think for minutes.
-TIMEOUT = httpx.Timeout(connect=5.0, read=180.0, write=30.0, pool=30.0)
 # vLLM closes a connection that has idled for five seconds; one must not be in use again at that moment.
-_LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=50, keepalive_expiry=2.0)
+_KEPT_SECONDS = 2.0
 _ALREADY = "already"
 _CHAT = "/v1/chat/completions"
 _NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 
 class VLLMEngine:
-    """Samples replies from a vLLM server at ``url``, which must not be reachable from outside.
+    """Samples replies from a vLLM server at ``url``, or several, which must not be reachable from outside.
 
-    Only names that this engine loaded, or that the server lists, are ever sent to it. ``client`` replaces the
-    engine's own HTTP client and is not closed with it.
+    Several are replicas of one model: each gets every adapter, and a request goes to one of them (see
+    ``Pool``). Only names that this engine loaded, or that a server lists, are ever sent to it. ``client``
+    replaces the engine's own HTTP client and is not closed with it.
     """
 
-    def __init__(self, url: str, *, key: str | None = None, client: httpx.AsyncClient | None = None) -> None:
-        self.url = url.rstrip("/")
-        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+    def __init__(
+        self,
+        *url: str,
+        key: str | None = None,
+        client: httpx.AsyncClient | None = None,
+        limits: VLLMLimits | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        limits = limits or VLLMLimits()
+        rng = rng or random.Random()  # noqa: S311 - spreads load, hides nothing
         self._own = client is None
-        self._client = _new_client() if client is None else client
-        self._base: Model | None = None
-        self._names: set[str] = set()
+        self._client = _new_client(limits.outstanding * len(url)) if client is None else client
+        self._limits = limits
+        self._rng = rng
+        self._replicas = tuple(Replica(one, self._client, key, limits, rng) for one in dict.fromkeys(url))
+        self._pool = Pool(self._replicas, limits, rng)
 
     @property
     def base_model(self) -> str:
@@ -59,9 +64,18 @@ class VLLMEngine:
         base = self._started()
         return base.root or base.id
 
+    @property
+    def replicas(self) -> tuple[ReplicaState, ...]:
+        """How each server is."""
+        return tuple(one.state for one in self._replicas)
+
+    def speakers(self) -> Sequence[Speaker]:
+        """Each server that answers, as an engine of its own that shares what is known of the server."""
+        return [self._only(one) for one in self._replicas if self._is_up(one)]
+
     async def start(self) -> None:
-        """Find out which model the server serves; raises ``EngineDown`` if it does not answer."""
-        await self._models()
+        """Find out which model is served; raises ``EngineDown`` if no server answers."""
+        await self._look()
 
     async def generate(
         self,
@@ -93,18 +107,18 @@ class VLLMEngine:
         kept = [structs.replace(one, content=defused(one.content)) for one in messages]
         while True:
             body["messages"] = [{"role": message.role, "content": message.content} for message in kept]
-            response = await self._post(_CHAT, body)
+            response = await self._pool.post(_CHAT, body, key=_beginning(body["messages"]), model=model)
             if response.status_code != 400 or not TOO_LONG.search(response.text):
                 break
             less = shorter(kept)
             if less == kept:
                 break
             kept = less
-        completion = decode(self._answered(response, model, bool(options)), Completion)
+        completion = decode(_answered(response, refusable=bool(options)), Completion)
         latency = time.perf_counter() - since
         choices = sorted(completion.choices, key=lambda choice: choice.index)
         if not choices:
-            raise EngineError(f"vLLM at {self.url} answered without a reply; look into its log")
+            raise EngineError(f"{response.request.url} answered without a reply; look into vLLM's log")
         shared = math.ceil((completion.usage.completion_tokens if completion.usage else 0) / len(choices))
         replies = [
             Generation(
@@ -128,135 +142,159 @@ class VLLMEngine:
             for one in messages
         ]
         body = {**fields, "model": model or base.id, "messages": said, "stream": False}
-        response = self._answered(await self._post(_CHAT, body), model, refusable=True)
-        return decode(response, dict[str, Any])
+        response = await self._pool.post(_CHAT, body, key=_beginning(said), model=model)
+        return decode(_answered(response, refusable=True), dict[str, Any])
 
     async def load(self, name: str, folder: Path) -> None:
-        """Load an adapter into the server, which must see the same folder under the same path.
+        """Load an adapter into each server that answers; all must see the folder under the same path.
 
-        Raises ``AdapterCorrupt`` if the adapter is not sound or the server refuses it, ``InvalidAdapterName``
-        for a name that could lead anywhere else.
+        Servers that have it already are left alone. One that does not answer now gets it when this is called
+        again; until then it is asked for other models only. Raises ``AdapterCorrupt`` if the adapter is not
+        sound or a server refuses it, ``InvalidAdapterName`` for a name that could lead anywhere else.
         """
         check_name(name)
-        base = self._base or await self._models()
+        base = self._base() or await self._look()
         path = await asyncio.to_thread(_checked_path, folder, Path(base.root or base.id))
-        response = await self._post("/v1/load_lora_adapter", {"lora_name": name, "lora_path": path})
-        if response.status_code == 404 and "detail" in response.text and "error" not in response.text:
-            raise EngineError(
-                f"vLLM at {self.url} does not load adapters while it runs; start it with "
-                "VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 and --enable-lora, as scripts/vllm serve does"
-            )
-        if response.status_code == 400 and _ALREADY in response.text:
-            root = next((model.root for model in await self._listed() if model.id == name), None)
-            if root != path:
-                raise AdapterCorrupt(
-                    f"vLLM at {self.url} has another adapter under the name {name!r}, from {root}; "
-                    "names are never used twice: add this one under a new name"
-                )
-        elif response.status_code in (400, 404, 500):
-            raise AdapterCorrupt(
-                f"vLLM at {self.url} refuses adapter {name!r} ({reason(response)}); its log says why, and "
-                f"it must be able to read {path}"
-            )
-        else:
-            checked(response)
-        self._names.add(name)
+        up = [one for one in self._replicas if self._is_up(one)]
+        done = await asyncio.gather(*(_load(one, name, path) for one in up), return_exceptions=True)
+        faults = [one for one in done if isinstance(one, BaseException)]
+        # A server that has gone in the meantime must not keep the others from serving the adapter.
+        if faults and (len(faults) == len(done) or not all(isinstance(one, EngineDown) for one in faults)):
+            raise next((one for one in faults if not isinstance(one, EngineDown)), faults[0])
 
     async def unload(self, name: str) -> None:
-        """Drop an adapter from the server; one that is not there is no error."""
-        self._names.discard(check_name(name))
-        response = await self._post("/v1/unload_lora_adapter", {"lora_name": name})
-        if response.status_code != 404:
-            checked(response)
+        """Drop an adapter from every server; one that is not there is no error, nor is a server."""
+        check_name(name)
+        for one in self._replicas:
+            one.names.discard(name)
+        up = [one for one in self._replicas if one.base is None or self._is_up(one)]
+        done = await asyncio.gather(*(_unload(one, name) for one in up), return_exceptions=True)
+        faults = [one for one in done if isinstance(one, BaseException)]
+        if faults and (len(faults) == len(done) or not all(isinstance(one, EngineDown) for one in faults)):
+            raise faults[0]
 
     async def loaded(self) -> list[str]:
-        """The names of the adapters that the server lists, sorted."""
-        await self._models()
-        return sorted(self._names)
+        """The names of the adapters that every server lists that answers, sorted."""
+        await self._look()
+        names = [one.names for one in self._replicas if self._is_up(one)]
+        return sorted(set.intersection(*names)) if names else []
 
     async def ready(self) -> bool:
-        """Whether the server says that it is healthy."""
-        try:
-            response = await self._client.get(f"{self.url}/health", headers=self._headers, timeout=2.0)
-        except httpx.HTTPError:
-            return False
-        return response.status_code == 200 and self._base is not None
+        """Whether a server says that it is healthy."""
+        healthy = await asyncio.gather(*(one.healthy() for one in self._replicas if one.foreign is None))
+        return any(healthy) and self._base() is not None
 
     async def close(self) -> None:
         """Close the connections."""
         if self._own:
             await self._client.aclose()
 
-    async def _send(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
-        return await self._client.request(method, self.url + path, json=body, headers=self._headers)
+    def _only(self, replica: Replica) -> VLLMEngine:
+        one = VLLMEngine(client=self._client, limits=self._limits, rng=self._rng)
+        one._replicas = (replica,)
+        one._pool = Pool(one._replicas, self._limits, self._rng)
+        return one
+
+    def _is_up(self, replica: Replica) -> bool:
+        return replica.base is not None and replica.foreign is None and replica.reached
+
+    def _base(self) -> Model | None:
+        known = (one.base for one in self._replicas if one.foreign is None)
+        return next((base for base in known if base is not None), None)
 
     def _started(self) -> Model:
-        if self._base is None:
-            raise EngineDown(f"vLLM at {self.url} was not reached yet; start the engine first")
-        return self._base
+        base = self._base()
+        if base is None:
+            where = ", ".join(one.url for one in self._replicas)
+            raise EngineDown(f"vLLM at {where} was not reached yet; start the engine first")
+        return base
 
     async def _serving(self, model: str | None) -> Model:
-        """The base, if the server serves the adapter, should one be named; else ``AdapterNotFound``."""
-        base = self._base or await self._models()
-        if model is not None and model not in self._names:
+        """The base, if a server serves the adapter, should one be named; else ``AdapterNotFound``."""
+        base = self._base() or await self._look()
+        if model is not None and model not in self._pool.names():
             if is_name(model):
-                await self._models()
-            if model not in self._names:
-                raise AdapterNotFound(model, sorted(self._names))
+                await self._look()
+            if model not in self._pool.names():
+                raise AdapterNotFound(model, self._pool.names())
         return base
 
-    def _answered(self, response: httpx.Response, model: str | None, refusable: bool) -> httpx.Response:
-        """The response, if it is a success; whoever chose the fields hears why the server refuses them."""
-        if response.status_code == 404 and model is not None:
-            self._names.discard(model)
-            raise AdapterNotFound(model, sorted(self._names))
-        if refusable and response.status_code in (400, 422):
-            raise InvalidInput(f"the model's server refuses the request: {reason(response)}")
-        return checked(response)
-
-    async def _models(self) -> Model:
-        listed = await self._listed()
-        base = next((model for model in listed if model.parent is None), None)
-        if base is None:
-            raise EngineError(f"vLLM at {self.url} lists no base model; look into its log")
-        self._base = base
-        self._names = {model.id for model in listed if model.parent is not None}
-        return base
-
-    async def _listed(self) -> list[Model]:
-        return decode(checked(await self._request("GET", "/v1/models")), Models).data
-
-    async def _post(self, path: str, body: dict[str, Any]) -> httpx.Response:
-        return await self._request("POST", path, body)
-
-    async def _request(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
-        try:
-            try:
-                return await self._send(method, path, body)
-            except (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError, httpx.ConnectTimeout):
-                # A kept connection that the server had given up; the same again changes nothing there.
-                return await self._send(method, path, body)
-        except httpx.PoolTimeout as error:
-            raise EngineBusy(
-                f"all connections to vLLM at {self.url} are in use; try again", retry_after=5.0
-            ) from error
-        except (httpx.ReadTimeout, httpx.WriteTimeout) as error:
-            raise EngineError(
-                f"vLLM at {self.url} did not answer {path} in time; it may be overloaded: look into its log"
-            ) from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise EngineDown(
-                f"vLLM at {self.url} cannot be reached ({type(error).__name__}: {error}); "
-                "start it with scripts/vllm serve, or mend the setting 'vllm_url'"
-            ) from error
+    async def _look(self) -> Model:
+        """Ask every server what it serves; raises what went wrong if none answers."""
+        done = await asyncio.gather(*(one.look() for one in self._replicas), return_exceptions=True)
+        base = self._base()
+        for one in self._replicas:
+            one.foreign = None
+            if one.base is not None and base is not None and _model(one.base) != _model(base):
+                one.foreign = (
+                    f"it serves {_model(one.base)} and the others {_model(base)}; start it with the same "
+                    "--model, or take it out of 'vllm.urls'"
+                )
+        faults = [one for one in done if isinstance(one, BaseException)]
+        for fault in faults:
+            if not isinstance(fault, EngineError) or len(faults) == len(done):
+                raise fault
+        return self._started()
 
 
-def _new_client() -> httpx.AsyncClient:
+def _answered(response: httpx.Response, *, refusable: bool) -> httpx.Response:
+    """The response, if it is a success; whoever chose the fields hears why the server refuses them."""
+    if refusable and response.status_code in (400, 422):
+        raise InvalidInput(f"the model's server refuses the request: {reason(response)}")
+    return checked(response)
+
+
+async def _load(replica: Replica, name: str, path: str) -> None:
+    url = replica.url
+    response = await replica.manage("POST", "/v1/load_lora_adapter", {"lora_name": name, "lora_path": path})
+    if response.status_code == 404 and "detail" in response.text and "error" not in response.text:
+        raise EngineError(
+            f"vLLM at {url} does not load adapters while it runs; start it with "
+            "VLLM_ALLOW_RUNTIME_LORA_UPDATING=1 and --enable-lora, as scripts/vllm serve does"
+        )
+    if response.status_code == 400 and _ALREADY in response.text:
+        root = next((model.root for model in await replica.listed() if model.id == name), None)
+        if root != path:
+            raise AdapterCorrupt(
+                f"vLLM at {url} has another adapter under the name {name!r}, from {root}; "
+                "names are never used twice: add this one under a new name"
+            )
+    elif response.status_code in (400, 404, 500):
+        raise AdapterCorrupt(
+            f"vLLM at {url} refuses adapter {name!r} ({reason(response)}); its log says why, and "
+            f"it must be able to read {path}"
+        )
+    else:
+        checked(response)
+    replica.names.add(name)
+
+
+async def _unload(replica: Replica, name: str) -> None:
+    response = await replica.manage("POST", "/v1/unload_lora_adapter", {"lora_name": name})
+    if response.status_code != 404:
+        checked(response)
+
+
+def _model(base: Model) -> str:
+    return base.root or base.id
+
+
+def _beginning(messages: Sequence[Mapping[str, Any]]) -> str:
+    """What stays the same for all turns of a conversation: up to its first message after the system's."""
+    first = next((at for at, one in enumerate(messages) if one.get("role") != "system"), 0)
+    return "\n".join(str(one.get("content")) for one in messages[: first + 1])
+
+
+def _new_client(most: int) -> httpx.AsyncClient:
+    # Room beyond what is let through, for looks at health and the loading of adapters.
+    limits = httpx.Limits(
+        max_connections=most + 16, max_keepalive_connections=most + 16, keepalive_expiry=_KEPT_SECONDS
+    )
     try:
         from httpx_aiohttp import HttpxAiohttpClient
     except ImportError:
-        return httpx.AsyncClient(timeout=TIMEOUT, limits=_LIMITS, trust_env=False)
-    client: httpx.AsyncClient = HttpxAiohttpClient(timeout=TIMEOUT, limits=_LIMITS, trust_env=False)
+        return httpx.AsyncClient(limits=limits, trust_env=False)
+    client: httpx.AsyncClient = HttpxAiohttpClient(limits=limits, trust_env=False)
     return client
 
 

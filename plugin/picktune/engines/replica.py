@@ -1,0 +1,175 @@
+"""One vLLM server of several: what it serves, how busy it is, and whether it can be asked."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from typing import Any
+
+import httpx
+
+from picktune.engines.answers import Model, Models, checked, decode
+from picktune.engines.base import ReplicaState
+from picktune.engines.breaker import Breaker
+from picktune.engines.limits import VLLMLimits
+from picktune.errors import EngineBusy, EngineDown, EngineError
+
+# The request never reached a server that could work on it, or its connection broke before any answer: the
+# same again changes nothing there.
+UNSENT = (httpx.ConnectError, httpx.ConnectTimeout)
+DROPPED = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
+
+
+class Replica:
+    """A vLLM server at ``url``; ``client`` is shared by all replicas.
+
+    ``names`` are the adapters that it listed or loaded; ``foreign`` says why it is no replica of the others.
+    """
+
+    def __init__(
+        self, url: str, client: httpx.AsyncClient, key: str | None, limits: VLLMLimits, rng: random.Random
+    ) -> None:
+        self.url = url.rstrip("/")
+        self.base: Model | None = None
+        self.names: set[str] = set()
+        self.foreign: str | None = None
+        self.outstanding = 0
+        self.seconds = 1.0  # how long an answer takes, as a moving average
+        self.outcomes: Counter[str] = Counter()
+        self.breaker = Breaker(
+            failures=limits.failures, seconds=limits.cooldown, longest=limits.longest_cooldown, rng=rng
+        )
+        self._unreached = False
+        self._client = client
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._limits = limits
+
+    @property
+    def reached(self) -> bool:
+        """Whether it answered when it was asked last."""
+        return not self._unreached
+
+    @property
+    def state(self) -> ReplicaState:
+        """What operators see of it."""
+        return ReplicaState(
+            url=self.url,
+            breaker=self.breaker.state,
+            outstanding=self.outstanding,
+            adapters=tuple(sorted(self.names)),
+            problem=self.foreign or self.breaker.reason,
+            opened=self.breaker.opened,
+            outcomes=dict(self.outcomes),
+        )
+
+    async def say(self, path: str, body: dict[str, Any]) -> httpx.Response:
+        """Send what makes it think, and tell the breaker how that went; raises httpx's errors."""
+        begin = time.perf_counter()
+        self.outstanding += 1
+        self.breaker.trying()
+        try:
+            response = await self.send("POST", path, body, patience=self._limits.whole)
+        except httpx.PoolTimeout:
+            self.breaker.gave_up()  # it is we who have no connection left
+            self.outcomes["no_connection"] += 1
+            raise
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            self.breaker.failed(f"{type(error).__name__}: {error}")
+            # The aiohttp transport calls a connection that broke a ConnectTimeout.
+            self._unreached = isinstance(error, (*UNSENT, *DROPPED))
+            self.outcomes["unreachable" if self._unreached else "late"] += 1
+            raise
+        except BaseException:
+            self.breaker.gave_up()
+            self.outcomes["cancelled"] += 1
+            raise
+        finally:
+            self.outstanding -= 1
+        self._count(response, time.perf_counter() - begin)
+        return response
+
+    def _count(self, response: httpx.Response, seconds: float) -> None:
+        status = response.status_code
+        if status in (429, 503):
+            self.breaker.succeeded()  # it is there, and says so
+            self.outcomes["busy"] += 1
+        elif status >= 500:
+            self.breaker.failed(f"it answered {status}")
+            self._unreached = False
+            self.outcomes["failed"] += 1
+        else:
+            self.breaker.succeeded()
+            self.outcomes["ok" if status < 300 else "refused"] += 1
+            if status < 300:
+                self.seconds += 0.1 * (seconds - self.seconds)
+
+    async def send(
+        self, method: str, path: str, body: dict[str, Any] | None = None, *, patience: float | None = None
+    ) -> httpx.Response:
+        """Send one request; raises httpx's errors."""
+        limits = self._limits
+        timeout = httpx.Timeout(
+            connect=limits.connect, write=limits.write, pool=limits.pool, read=patience or limits.read
+        )
+        return await self._client.request(
+            method, self.url + path, json=body, headers=self._headers, timeout=timeout
+        )
+
+    async def manage(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
+        """Send what every replica must hear, whatever its breaker says; raises the errors of engines."""
+        try:
+            try:
+                return await self.send(method, path, body)
+            except (*DROPPED, httpx.ConnectTimeout):
+                return await self.send(method, path, body)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise self.translated(error, path) from error
+
+    async def look(self) -> None:
+        """Ask what it serves, and tell the breaker if it cannot be reached, or can be again.
+
+        That it lists its models does not close a breaker that opened because it fails to answer with them.
+        Raises ``EngineDown`` and ``EngineError``.
+        """
+        try:
+            response = await self.manage("GET", "/v1/models")
+        except EngineDown as down:
+            self.breaker.failed(down.message)
+            self._unreached = True
+            self.names = set()  # whatever it had is to be loaded again
+            raise
+        listed = decode(checked(response), Models).data
+        base = next((model for model in listed if model.parent is None), None)
+        if base is None:
+            raise EngineError(f"vLLM at {self.url} lists no base model; look into its log")
+        self.base = base
+        self.names = {model.id for model in listed if model.parent is not None}
+        if self._unreached:
+            self.breaker.succeeded()
+            self._unreached = False
+
+    async def listed(self) -> list[Model]:
+        """Everything that it serves."""
+        return decode(checked(await self.manage("GET", "/v1/models")), Models).data
+
+    async def healthy(self) -> bool:
+        """Whether it says so within two seconds."""
+        try:
+            response = await self._client.get(f"{self.url}/health", headers=self._headers, timeout=2.0)
+        except httpx.HTTPError:
+            return False
+        return response.status_code == 200
+
+    def translated(self, error: Exception, path: str) -> EngineError:
+        """Our error for one of httpx's."""
+        if isinstance(error, httpx.PoolTimeout):
+            return EngineBusy(f"all connections to vLLM at {self.url} are in use; try again", retry_after=5.0)
+        if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
+            return EngineError(
+                f"vLLM at {self.url} did not answer {path} in time; it may be overloaded: look into its log"
+            )
+        return EngineDown(
+            f"vLLM at {self.url} cannot be reached ({type(error).__name__}: {error}); start it with "
+            "scripts/vllm serve, or mend the setting 'vllm_url' or 'vllm.urls'; picktune doctor looks closer"
+        )

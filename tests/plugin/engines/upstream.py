@@ -1,0 +1,98 @@
+"""A process that speaks as much of vLLM's HTTP as we use, does what it is told, and says what it was asked.
+
+    python upstream.py PORT
+
+``POST /test`` sets what it does: ``status`` and ``seconds`` of replies, ``retry_after``. ``GET /test`` counts
+the requests that run, that were answered and that their clients gave up, and lists the bodies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+does: dict[str, Any] = {"status": 200, "seconds": 0.0, "retry_after": None, "model": "/srv/model"}
+seen: dict[str, Any] = {"running": 0, "answered": 0, "gone": 0, "bodies": []}
+adapters: dict[str, str] = {}
+
+
+async def test(request: Request) -> Response:
+    if request.method == "POST":
+        does.update(await request.json())
+    return JSONResponse(seen | {"adapters": adapters})
+
+
+async def models(request: Request) -> Response:
+    base = {"id": "served", "root": does["model"], "parent": None, "max_model_len": 2048}
+    loaded = [{"id": name, "root": path, "parent": "served"} for name, path in adapters.items()]
+    return JSONResponse({"object": "list", "data": [base, *loaded]})
+
+
+async def complete(request: Request) -> Response:
+    body = await request.json()
+    seen["bodies"].append(body)
+    if body["model"] not in ("served", *adapters):
+        return JSONResponse({"error": {"message": f"The model `{body['model']}` does not exist."}}, 404)
+    seen["running"] += 1
+    gone = asyncio.ensure_future(disconnected(request))
+    try:
+        await asyncio.wait({gone}, timeout=does["seconds"])
+        if gone.done():
+            seen["gone"] += 1
+            return Response(status_code=499)
+    finally:
+        gone.cancel()
+        seen["running"] -= 1
+    if does["status"] != 200:
+        headers = {} if does["retry_after"] is None else {"Retry-After": str(does["retry_after"])}
+        return JSONResponse({"error": {"message": "told to"}}, does["status"], headers)
+    seen["answered"] += 1
+    choices = [
+        {"index": i, "message": {"content": f"{body['model']} {i}"}, "finish_reason": "stop"}
+        for i in range(body.get("n", 1))
+    ]
+    return JSONResponse({"choices": choices, "usage": {"completion_tokens": 4, "prompt_tokens": 3}})
+
+
+async def disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def load(request: Request) -> Response:
+    body = await request.json()
+    if body["lora_name"] in adapters:
+        return JSONResponse({"error": {"message": "has already been loaded"}}, 400)
+    adapters[body["lora_name"]] = body["lora_path"]
+    return Response("Success")
+
+
+async def unload(request: Request) -> Response:
+    known = adapters.pop((await request.json())["lora_name"], None)
+    return Response("Success") if known else JSONResponse({"error": {"message": "not found"}}, 404)
+
+
+async def health(request: Request) -> Response:
+    return Response()
+
+
+app = Starlette(
+    routes=[
+        Route("/test", test, methods=["GET", "POST"]),
+        Route("/health", health),
+        Route("/v1/models", models),
+        Route("/v1/chat/completions", complete, methods=["POST"]),
+        Route("/v1/load_lora_adapter", load, methods=["POST"]),
+        Route("/v1/unload_lora_adapter", unload, methods=["POST"]),
+    ]
+)
+
+if __name__ == "__main__":
+    uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_config=None)
