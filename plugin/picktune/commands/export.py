@@ -58,6 +58,7 @@ class Formats(click.Command):
     type=click.Choice(get_args(AnnotatorRole)),
     help="Whose decisions count, instead of the configured ones; may be given several times.",
 )
+@click.option("--licence", help="What others may do with it, for the card: an SPDX id such as CC-BY-4.0.")
 @click.option("--bom", is_flag=True, help="With csv: begin with a byte order mark, for Excel.")
 @configured
 def export(
@@ -70,6 +71,7 @@ def export(
     tags: tuple[str, ...],
     locales: tuple[str, ...],
     roles: tuple[AnnotatorRole, ...],
+    licence: str | None,
     bom: bool,
 ) -> None:
     """Write what people decided, in the form that others read.
@@ -78,7 +80,7 @@ def export(
     languages, and whether any of it was decided by a simulated picker.
     """
     from picktune.interchange import export_to, export_to_file
-    from picktune.interchange.export import amount
+    from picktune.interchange.export import amount, redaction_of
     from picktune.interchange.whole import WholeFile
     from picktune.log import SQLiteLogReader
     from picktune.records import Selection
@@ -86,6 +88,7 @@ def export(
     selection = Selection(
         since=_utc(since), until=_utc(until), roles=roles or settings.roles, tags=tags, locales=locales
     )
+    redaction = redaction_of(settings)
     for path in (out, card):
         if path is not None:
             _refuse_the_log(path, Path(settings.log_path))
@@ -97,14 +100,30 @@ def export(
         with advancing(f"{format_} export", total, shown=out is not None) as advance:
             if out is not None:
                 made = export_to_file(
-                    reader, format_, out, selection=selection, card=card, bom=bom, advance=advance
+                    reader,
+                    format_,
+                    out,
+                    selection=selection,
+                    card=card,
+                    bom=bom,
+                    licence=licence,
+                    redaction=redaction,
+                    advance=advance,
                 )
             elif card is None:
                 export_to(reader, format_, sys.stdout.buffer.write, selection=selection, bom=bom)
                 return
             else:
                 with WholeFile(card) as beside:
-                    made = export_to(reader, format_, sys.stdout.buffer.write, selection=selection, bom=bom)
+                    made = export_to(
+                        reader,
+                        format_,
+                        sys.stdout.buffer.write,
+                        selection=selection,
+                        bom=bom,
+                        licence=licence,
+                        redaction=redaction,
+                    )
                     sys.stdout.buffer.flush()
                     beside.write(made.encode())
                     beside.keep()

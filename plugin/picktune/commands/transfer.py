@@ -20,7 +20,26 @@ if TYPE_CHECKING:
     from picktune.interchange.rejects import Rejects
 
 CHUNK = 500
-FORMATS = ("tickets", "abcd", "crosswoz", "choice", "pandalm")
+FORMATS = (
+    "tickets",
+    "abcd",
+    "crosswoz",
+    "choice",
+    "parquet",
+    "pandalm",
+    "open-webui",
+    "tensorzero",
+    "langfuse",
+    "argilla",
+    "label-studio",
+    "lmarena",
+    "openai-preference",
+    "trl-preference",
+    "trl-kto",
+    "jsonl",
+    "csv",
+    "xlsx",
+)
 
 Advance = Callable[[], None]
 
@@ -30,6 +49,7 @@ Advance = Callable[[], None]
     "files", nargs=-1, type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="[FILE]..."
 )
 @click.option("--format", "format_", type=click.Choice(FORMATS), help="If the first rows do not tell.")
+@click.option("--encoding", help="Of a text that is no Unicode, such as gbk; UTF-8 and UTF-16 are told.")
 @click.option("--samples", is_flag=True, help="The sample shop tickets that come with Picktune.")
 @click.option("--limit", type=click.IntRange(1), help="At most so many rows of each file.")
 @click.option(
@@ -42,6 +62,7 @@ def import_(
     settings: Settings,
     files: tuple[Path, ...],
     format_: str | None,
+    encoding: str | None,
     samples: bool,
     limit: int | None,
     rejects: Path | None,
@@ -50,7 +71,7 @@ def import_(
 
     What is there already stays as it is, so that a file can be imported twice.
     """
-    from picktune.interchange.reader import DECISIONS, detect, read_conversations, read_decisions
+    from picktune.interchange.reader import ALSO, DECISIONS, detect, read_conversations, read_decisions
     from picktune.interchange.rejects import Rejects
     from picktune.records import utc_now
     from picktune.tickets import sample_conversations
@@ -63,17 +84,21 @@ def import_(
         total, added = asyncio.run(_add(settings, islice(sample_conversations(now=utc_now()), limit)))
         click.echo(f"samples: {added} new, {total - added} known already")
     for file in files:
-        format_of_file = format_ or detect(file)
+        format_of_file = format_ or detect(file, encoding=encoding)
         with (
             Rejects(file, rejects or file.with_name(f"{file.name}.rejects.jsonl"), say=_say) as refused,
             advancing(f"importing {file.name}", None) as advance,
         ):
-            if format_of_file in DECISIONS:
-                decided = read_decisions(file, format=format_of_file, on_reject=refused.add)
+            if format_of_file in {*DECISIONS, *ALSO}:
+                decided = read_decisions(
+                    file, format=format_of_file, on_reject=refused.add, encoding=encoding
+                )
                 total, added = asyncio.run(_decide(settings, islice(decided, limit), refused, advance))
                 what = " picks"
             else:
-                found = read_conversations(file, format=format_of_file, on_reject=refused.add)
+                found = read_conversations(
+                    file, format=format_of_file, on_reject=refused.add, encoding=encoding
+                )
                 total, added = asyncio.run(_add(settings, islice(found, limit), advance))
                 what = ""
         where = f", {refused.count} refused{refused.listed}" if refused.count else ""
@@ -101,18 +126,17 @@ async def _decide(
     """How many decisions went in or were there, and how many of them are new."""
     from picktune.errors import LogUnavailable, PicktuneError
     from picktune.interchange import Reject
+    from picktune.interchange.taking import about, take
     from picktune.log import SQLiteLog
 
     total = added = 0
     async with SQLiteLog.open(settings.log_path) as log:
         while chunk := list(islice(rows, CHUNK)):
             waiting = [(row.line, one) for row in chunk for one in row.decisions]
-            outcomes = await asyncio.gather(
-                *(log.add_decided(one) for _, one in waiting), return_exceptions=True
-            )
+            outcomes = await asyncio.gather(*(take(log, one) for _, one in waiting), return_exceptions=True)
             for (line, one), outcome in zip(waiting, outcomes, strict=True):
                 if isinstance(outcome, PicktuneError) and not isinstance(outcome, LogUnavailable):
-                    rejects.add(Reject(line=line, reason=outcome.message, id=one.slate.id))
+                    rejects.add(Reject(line=line, reason=outcome.message, id=about(one)))
                 elif isinstance(outcome, BaseException):
                     raise outcome
                 else:

@@ -10,6 +10,9 @@ import msgspec
 from picktune import __version__
 from picktune.records import DecidedSlate, ReactedReply, Record, Selection
 
+UNSTATED = "not stated"
+NO_REDACTION = "none"
+
 
 class DatasetCard(Record, frozen=True, kw_only=True):
     """What an exported file holds.
@@ -17,7 +20,9 @@ class DatasetCard(Record, frozen=True, kw_only=True):
     ``size`` is in bytes. The counts are of the decisions and reactions that gave at least one row; those
     selected that gave none (a tie gives no pair) are ``without_rows``. ``selection`` is what was asked for,
     ``first`` and ``last`` when the earliest and the latest of what is in the file was decided. ``simulated``
-    says whether any of it is a simulated picker's.
+    says whether any of it is a simulated picker's. ``licence`` is what others may do with it, as whoever wrote
+    it out says (an SPDX id, where there is one), and ``redaction`` what was done about personal data before it
+    was stored.
     """
 
     format: str
@@ -37,6 +42,8 @@ class DatasetCard(Record, frozen=True, kw_only=True):
     roles: dict[str, int]
     locales: dict[str, int]
     tags: dict[str, int]
+    licence: str
+    redaction: str
     selection: Selection
     made_at: datetime
 
@@ -87,6 +94,8 @@ class Tally:
         size: int,
         selection: Selection,
         now: datetime,
+        licence: str | None = None,
+        redaction: str | None = None,
     ) -> DatasetCard:
         """The card, now that everything was counted; ``size`` is in bytes."""
         return DatasetCard(
@@ -107,6 +116,8 @@ class Tally:
             roles=_sorted(self._roles),
             locales=_sorted(self._locales),
             tags=_sorted(self._tags),
+            licence=licence or UNSTATED,
+            redaction=redaction or NO_REDACTION,
             selection=selection,
             made_at=now,
         )

@@ -153,7 +153,10 @@ def recognises(keys: frozenset[str]) -> bool:
 
 def decode(data: bytes) -> ChoiceRow:
     """One line; raises ``ValueError``, naming the field."""
-    return msgspec.json.decode(data, type=ChoiceRow)
+    return _decoder.decode(data)
+
+
+_decoder = msgspec.json.Decoder(ChoiceRow)
 
 
 def name(row: ChoiceRow) -> str:

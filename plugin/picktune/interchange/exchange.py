@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from picktune.records import DecidedSlate, Message
+from picktune.records import DecidedSlate, Message, Role
 
 Said = tuple[Message, ...]
 Takes = tuple[Literal["decisions", "reactions"], ...]
@@ -33,3 +33,16 @@ def pairs(decided: DecidedSlate) -> Iterator[tuple[str, str]]:
     for other in decided.shown:
         if other.text != picked.text:
             yield picked.text, other.text
+
+
+def as_messages(said: str | Said, role: Role) -> Said:
+    """What a format gives as a text or as messages, as messages."""
+    return (Message(role=role, content=said),) if isinstance(said, str) else said
+
+
+def reply_of(said: str | Said) -> tuple[Said, str]:
+    """What goes before a reply, and its text; raises ``ValueError`` if there is none."""
+    messages = as_messages(said, "assistant")
+    if not messages or messages[-1].role != "assistant":
+        raise ValueError("a reply must end with a message of the assistant")
+    return messages[:-1], messages[-1].content

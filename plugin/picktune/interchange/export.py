@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from picktune.errors import InvalidInput
 from picktune.interchange.card import DatasetCard, Tally
-from picktune.interchange.exporter import Evidence, Exporter, exporter_named
+from picktune.interchange.exporter import Evidence, Exporter, exporter_named, writer_of
 from picktune.interchange.whole import WholeFile
 from picktune.records import Selection, utc_now
 
@@ -28,6 +28,8 @@ def export_to_file(
     selection: Selection | None = None,
     card: Path | None = None,
     bom: bool = False,
+    licence: str | None = None,
+    redaction: str | None = None,
     now: datetime | None = None,
     advance: Advance | None = None,
 ) -> DatasetCard:
@@ -35,7 +37,7 @@ def export_to_file(
 
     One row at a time is in memory. Either both files appear, whole and durable, or neither does; the card
     comes last and holds the file's hash, by which it is told from another file's. ``bom`` begins a CSV file
-    with a byte order mark. ``advance`` is called after each decision and reaction. Raises ``InvalidInput``.
+    with a byte order mark. ``licence`` and ``redaction`` are for the card. ``advance`` is called after each decision and reaction. Raises ``InvalidInput``.
     """
     card_path = path.with_name(f"{path.name}.card.json") if card is None else card
     if card_path.resolve() == path.resolve():
@@ -48,6 +50,8 @@ def export_to_file(
             sha256=file.sha256,
             size=file.size,
             selection=selection or Selection(),
+            licence=licence,
+            redaction=redaction,
             now=now or utc_now(),
         )
         beside.write(made.encode())
@@ -64,6 +68,8 @@ def export_to(
     *,
     selection: Selection | None = None,
     bom: bool = False,
+    licence: str | None = None,
+    redaction: str | None = None,
     now: datetime | None = None,
     advance: Advance | None = None,
 ) -> DatasetCard:
@@ -83,6 +89,8 @@ def export_to(
         sha256=digest.hexdigest(),
         size=size,
         selection=selection or Selection(),
+        licence=licence,
+        redaction=redaction,
         now=now or utc_now(),
     )
 
@@ -92,6 +100,12 @@ def amount(reader: LogReader, format: str, selection: Selection) -> int:
     decisions, reactions = reader.count_selected(selection)
     takes = exporter_named(format).TAKES
     return decisions * ("decisions" in takes) + reactions * ("reactions" in takes)
+
+
+def redaction_of(settings: object) -> str | None:
+    """What the installation does about personal data before it stores a turn, for the card."""
+    said = getattr(settings, "redaction", None)
+    return None if said is None else str(said)
 
 
 def _write(
@@ -112,16 +126,16 @@ def _write(
         from picktune.interchange.spreadsheet import BOM
 
         write(BOM)
-    if exporter.START:
-        write(exporter.START)
+    writer = writer_of(exporter, write)
     for evidence in _evidence(reader, exporter, selection):
         count = 0
         for row in exporter.rows(evidence):
-            write(exporter.encode(row))
+            writer.add(row)
             count += 1
         tally.add(evidence, count)
         if advance is not None:
             advance()
+    writer.close()
     return tally
 
 

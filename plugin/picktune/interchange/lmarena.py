@@ -7,13 +7,19 @@ models from arena battles (Elo, Bradley-Terry) reads them as they are.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+from msgspec import Struct
+
 from picktune.interchange import jsonl
 from picktune.interchange.exchange import Takes, said
 from picktune.interchange.jsonl import encode
+from picktune.interchange.votes import Taken, Text, Vote
+from picktune.interchange.votes import to_decided as _to_decided
 from picktune.records import Candidate, DecidedSlate, Message, Record
 
 __all__ = ["START", "SUMMARY", "TAKES", "Battle", "encode", "read", "rows"]
@@ -85,6 +91,69 @@ def language(locale: str) -> str:
 def read(path: Path) -> Iterator[Battle]:
     """The battles of a file; see ``Exporter``."""
     return jsonl.read(path, Battle)
+
+
+class _Battle(Struct, frozen=True, kw_only=True):
+    question_id: str
+    model_a: str
+    model_b: str
+    winner: Winner
+    judge: str = "lmarena"
+    conversation_a: tuple[Message, ...]
+    conversation_b: tuple[Message, ...]
+    language: str = ""
+    tstamp: float | None = None
+
+
+def recognises(keys: frozenset[str]) -> bool:
+    """Whether a row with these keys is a battle."""
+    return {"model_a", "model_b", "winner", "conversation_a"} <= keys
+
+
+def decode(data: bytes) -> _Battle:
+    """One battle; raises ``ValueError``, naming the field."""
+    return msgspec.json.decode(data, type=_Battle)
+
+
+def name(row: _Battle) -> str:
+    """What no two battles of a file share."""
+    return f"{row.question_id} by {row.judge}"
+
+
+def to_decided(row: _Battle, *, now: datetime) -> tuple[Taken, ...]:
+    """A choice between the last replies of both; raises ``ValueError`` if they answer different things.
+
+    Of conversations of several turns, ``a``'s is taken for what was asked, as long as the last question is one.
+    """
+    said_a, said_b = row.conversation_a, row.conversation_b
+    if not (len(said_a) > 1 and len(said_b) > 1 and said_a[-2] == said_b[-2]):
+        raise ValueError("the two conversations do not end with replies to one question")
+    slate_id = f"lmarena-{row.question_id}"
+    replies = ((row.model_a, said_a[-1].content), (row.model_b, said_b[-1].content))
+    vote = Vote(
+        slate_id=slate_id,
+        messages=said_a[:-1],
+        replies=tuple(
+            Text(id=f"{slate_id}-{letter}", text=text, model=model)
+            for letter, (model, text) in zip("ab", replies, strict=True)
+        ),
+        verdict={"tie": "tie", "tie (bothbad)": "none_good"}.get(row.winner, "chosen"),  # type: ignore[arg-type]
+        chosen={"model_a": 0, "model_b": 1}.get(row.winner),
+        annotator=row.judge,
+        tags=("lmarena",),
+        locale=_locale(row.language),
+        decided_at=now if row.tstamp is None else datetime.fromtimestamp(row.tstamp, UTC),
+    )
+    return (_to_decided(vote, "lmarena"),)
+
+
+def _locale(language: str) -> str:
+    from babel import Locale
+
+    if not language:
+        return "en"
+    names = Locale("en").languages
+    return next((code for code, name in names.items() if name == language), language)
 
 
 def _winner(decided: DecidedSlate, a: Candidate, b: Candidate) -> Winner | None:

@@ -6,11 +6,16 @@ The form of https://developers.openai.com/api/docs/guides/direct-preference-opti
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
+from msgspec import Struct
+
 from picktune.interchange import jsonl
-from picktune.interchange.exchange import Said, Takes, answerable, pairs, said
+from picktune.interchange.exchange import Said, Takes, answerable, pairs, reply_of, said
 from picktune.interchange.jsonl import encode
+from picktune.interchange.votes import Taken, pair
 from picktune.records import DecidedSlate, Message, Record
 
 __all__ = ["START", "SUMMARY", "TAKES", "FineTuningRow", "encode", "read", "rows"]
@@ -54,3 +59,38 @@ def rows(decided: DecidedSlate) -> Iterator[FineTuningRow]:
 def read(path: Path) -> Iterator[FineTuningRow]:
     """The rows of a file; see ``Exporter``."""
     return jsonl.read(path, FineTuningRow)
+
+
+class _Asked(Struct, frozen=True, kw_only=True):
+    messages: tuple[Message, ...]
+
+
+class _Pair(Struct, frozen=True, kw_only=True):
+    input: _Asked
+    preferred_output: Said
+    non_preferred_output: Said
+
+
+def recognises(keys: frozenset[str]) -> bool:
+    """Whether a row with these keys is one of OpenAI's preferences."""
+    return {"preferred_output", "non_preferred_output"} <= keys
+
+
+def decode(data: bytes) -> _Pair:
+    """One pair; raises ``ValueError``, naming the field."""
+    return msgspec.json.decode(data, type=_Pair)
+
+
+def name(row: _Pair) -> str:
+    """The id of the pair's slate: a hash of what is said."""
+    return _decided(row, datetime.min.replace(tzinfo=UTC)).slate.id
+
+
+def to_decided(row: _Pair, *, now: datetime) -> tuple[Taken, ...]:
+    """A choice between two replies; raises ``ValueError`` if there is nothing to compare."""
+    return (_decided(row, now),)
+
+
+def _decided(row: _Pair, now: datetime) -> DecidedSlate:
+    better, worse = reply_of(row.preferred_output)[1], reply_of(row.non_preferred_output)[1]
+    return pair(row.input.messages, better, worse, "openai-preference", now)

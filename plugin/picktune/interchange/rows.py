@@ -1,18 +1,22 @@
-"""The rows of a file: lines of JSONL, or the elements of one JSON document, each with its line number."""
+"""The rows of a file: lines of JSONL, the elements of a JSON document, or records of a table, each numbered."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from picktune.errors import InvalidInput
+from picktune.interchange.cells import are_ours, as_it_was
+from picktune.interchange.opened import BOM, Content, content, opened
+from picktune.interchange.table import is_table, keyed, records
 from picktune.records import Record
 
 MAX_ROW = 4 * 1024 * 1024
 MAX_DOCUMENT = 512 * 1024 * 1024
-_BOM = b"\xef\xbb\xbf"
+TOO_LONG = f"longer than {MAX_ROW:,} bytes; split the conversation"
 
 
 class Row(Record, frozen=True, kw_only=True):
@@ -33,34 +37,37 @@ class Reject(Record, frozen=True, kw_only=True):
         return f"line {self.line}: {self.reason}"
 
 
-def read_rows(path: Path) -> Iterator[Row | Reject]:
+def read_rows(path: Path, *, encoding: str | None = None) -> Iterator[Row | Reject]:
     """The rows of ``path`` in order, each at most 4 MiB; a row that cannot be read is a ``Reject``.
 
     A file that starts with ``[``, and a ``.json`` file that is one object, is a JSON document: its rows are
-    the elements of its array, or of the arrays under its keys. Anything else is JSONL, read as a stream.
-    Raises ``InvalidInput`` if the file cannot be opened, is UTF-16, or is a broken JSON document.
+    the elements of its array, or of the arrays under its keys. A table (CSV with commas, semicolons or tabs,
+    an .xlsx workbook, Parquet) gives an object a row, by the names of its columns; in the first two every
+    value is text, and an empty one is left out. Anything else is JSONL, read as a stream. All may be gzip, and
+    texts in UTF-16 with its mark or in ``encoding``. Raises ``InvalidInput`` if the file cannot be opened or is
+    a broken JSON document.
     """
-    try:
-        with path.open("rb") as file:
-            start = file.read(4096)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise InvalidInput(f"cannot read {path}: {reason}; check the path", field="path") from error
-    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise InvalidInput(f"{path} is UTF-16; save it as UTF-8 and import it again", field="path")
-    text = start.removeprefix(_BOM).lstrip()
-    if text.startswith(b"[") or (text.startswith(b"{") and _is_document(path)):
-        yield from _elements(path)
-    else:
-        yield from _lines(path)
+    with opened(path, encoding) as file:
+        kind = content(path, file)
+        if kind != "text":
+            yield from _tables(path, kind)
+            return
+        start = file.peek(4096)
+        text = start.removeprefix(BOM).lstrip()
+        if text.startswith(b"[") or (text.startswith(b"{") and _is_document(path, encoding)):
+            yield from _elements(path, file)
+        elif not text.startswith(b"{") and is_table(path, start.split(b"\n", 1)[0]):
+            yield from _records(file)
+        else:
+            yield from _lines(file)
 
 
-def _is_document(path: Path) -> bool:
+def _is_document(path: Path, encoding: str | None) -> bool:
     """Whether a ``.json`` file is what its name says, rather than one object a line."""
-    if path.suffix != ".json":
+    if ".json" not in path.suffixes:
         return False
-    with path.open("rb") as file:
-        first = file.readline(MAX_ROW + 1).removeprefix(_BOM)
+    with opened(path, encoding) as file:
+        first = file.readline(MAX_ROW + 1).removeprefix(BOM)
         more = bool(file.read(65536).strip())
     try:
         msgspec.json.decode(first)
@@ -69,28 +76,58 @@ def _is_document(path: Path) -> bool:
     return not more
 
 
-def _lines(path: Path) -> Iterator[Row | Reject]:
-    with path.open("rb") as file:
-        number = 0
-        while line := file.readline(MAX_ROW + 1):
-            number += 1
-            if number == 1:
-                line = line.removeprefix(_BOM)
-            if len(line) > MAX_ROW and not line.endswith(b"\n"):
-                while line and not line.endswith(b"\n"):
-                    line = file.readline(MAX_ROW)
-                yield Reject(line=number, reason=f"longer than {MAX_ROW:,} bytes; split the conversation")
-            elif line.strip():
-                yield _checked(number, line.strip())
+def _tables(path: Path, kind: Content) -> Iterator[Row | Reject]:
+    if kind == "parquet":
+        from picktune.interchange.parquet import read_table
+
+        found = read_table(path)
+    else:
+        from picktune.interchange.workbook import read_sheet
+
+        found = read_sheet(path)
+    for line, values in found:
+        data = msgspec.json.encode(values)
+        if len(data) > MAX_ROW:
+            yield Reject(line=line, reason=TOO_LONG)
+        else:
+            yield Row(line=line, data=data)
 
 
-def _elements(path: Path) -> Iterator[Row | Reject]:
-    if path.stat().st_size > MAX_DOCUMENT:
+def _records(file: io.BufferedReader) -> Iterator[Row | Reject]:
+    names: tuple[str, ...] | None = None
+    ours = False
+    for record in records(file):
+        if record.problem is not None:
+            yield Reject(line=record.line, reason=record.problem)
+        elif names is None:
+            names = tuple(name.strip() for name in record.cells)
+            ours = are_ours(names)
+        else:
+            cells = tuple(map(as_it_was, record.cells)) if ours else record.cells
+            yield Row(line=record.line, data=msgspec.json.encode(keyed(names, cells)))
+
+
+def _lines(file: io.BufferedReader) -> Iterator[Row | Reject]:
+    number = 0
+    while line := file.readline(MAX_ROW + 1):
+        number += 1
+        if number == 1:
+            line = line.removeprefix(BOM)
+        if len(line) > MAX_ROW and not line.endswith(b"\n"):
+            while line and not line.endswith(b"\n"):
+                line = file.readline(MAX_ROW)
+            yield Reject(line=number, reason=TOO_LONG)
+        elif line.strip():
+            yield _checked(number, line.strip())
+
+
+def _elements(path: Path, file: io.BufferedReader) -> Iterator[Row | Reject]:
+    whole = file.read(MAX_DOCUMENT + 1).removeprefix(BOM)
+    if len(whole) > MAX_DOCUMENT:
         raise InvalidInput(
             f"{path} is a JSON document over {MAX_DOCUMENT:,} bytes; save it as JSONL, one row a line",
             field="path",
         )
-    whole = path.read_bytes().removeprefix(_BOM)
     try:
         whole.decode()
         # Everything is decoded once, so that a document that breaks off half-way puts no half of it in.
@@ -104,7 +141,7 @@ def _elements(path: Path) -> Iterator[Row | Reject]:
         line += whole.count(b"\n", offset, at)
         offset = at
         if len(element) > MAX_ROW:
-            yield Reject(line=line, reason=f"longer than {MAX_ROW:,} bytes; split the conversation")
+            yield Reject(line=line, reason=TOO_LONG)
         else:
             yield Row(line=line, data=element)
         line += whole.count(b"\n", offset, offset + len(element))

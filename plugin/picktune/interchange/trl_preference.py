@@ -7,11 +7,16 @@ which ``DPOTrainer`` takes as it is.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
+from msgspec import Struct
+
 from picktune.interchange import jsonl
-from picktune.interchange.exchange import Said, Takes, answerable, pairs, said
+from picktune.interchange.exchange import Said, Takes, answerable, as_messages, pairs, reply_of, said
 from picktune.interchange.jsonl import encode
+from picktune.interchange.votes import Taken, pair
 from picktune.records import DecidedSlate, Message, Record
 
 __all__ = ["START", "SUMMARY", "TAKES", "PreferenceRow", "encode", "read", "rows"]
@@ -40,3 +45,40 @@ def rows(decided: DecidedSlate) -> Iterator[PreferenceRow]:
 def read(path: Path) -> Iterator[PreferenceRow]:
     """The pairs of a file; see ``Exporter``."""
     return jsonl.read(path, PreferenceRow)
+
+
+class _Pair(Struct, frozen=True, kw_only=True):
+    prompt: str | tuple[Message, ...] = ()
+    chosen: str | tuple[Message, ...]
+    rejected: str | tuple[Message, ...]
+
+
+def recognises(keys: frozenset[str]) -> bool:
+    """Whether a row with these keys is a preference, of messages or of plain texts."""
+    return {"chosen", "rejected"} <= keys
+
+
+def decode(data: bytes) -> _Pair:
+    """One pair; raises ``ValueError``, naming the field."""
+    return msgspec.json.decode(data, type=_Pair)
+
+
+def name(row: _Pair) -> str:
+    """The id of the pair's slate: a hash of what is said."""
+    return _decided(row, datetime.min.replace(tzinfo=UTC)).slate.id
+
+
+def to_decided(row: _Pair, *, now: datetime) -> tuple[Taken, ...]:
+    """A choice between two replies; raises ``ValueError`` if there is nothing to compare."""
+    return (_decided(row, now),)
+
+
+def _decided(row: _Pair, now: datetime) -> DecidedSlate:
+    prompt, (chosen, better), (rejected, worse) = (
+        as_messages(row.prompt, "user"),
+        reply_of(row.chosen),
+        reply_of(row.rejected),
+    )
+    if not prompt:  # TRL's implicit prompt: what both begin with
+        prompt = tuple(one for one, other in zip(chosen, rejected, strict=False) if one == other)
+    return pair(prompt, better, worse, "trl-preference", now)

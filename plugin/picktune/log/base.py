@@ -53,6 +53,10 @@ class LogReader(SignalLogReader, Protocol):
         """All versions of all decisions on the slate, oldest first."""
         ...
 
+    def reactions(self, slate_id: str) -> list[Reaction]:
+        """All reactions to the replies of the slate, oldest first."""
+        ...
+
     def conversation(self, conversation_id: str) -> Conversation:
         """The conversation with the replies sent so far; raises ``ConversationNotFound``."""
         ...

@@ -32,6 +32,7 @@ from picktune.records import (
     Pick,
     Preference,
     ReactedReply,
+    Reaction,
     Selection,
     Slate,
 )
@@ -102,6 +103,14 @@ class SQLiteLogReader(SignalReading):
                 {"slate_id": slate_id, "annotator": annotator},
             )
             return [rows.pick_of(row) for row in found]
+
+    def reactions(self, slate_id: str) -> list[Reaction]:
+        """See ``LogReader``."""
+        with self._connection() as connection:
+            found = connection.execute(
+                f"SELECT {rows.REACTION} FROM reactions WHERE slate_id = ? ORDER BY id", (slate_id,)
+            )
+            return [rows.reaction_of(row) for row in found]
 
     def conversation(self, conversation_id: str) -> Conversation:
         """See ``LogReader``."""
