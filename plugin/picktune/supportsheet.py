@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterable
 
-from picktune.interchange.spreadsheet import harmless
+from picktune.interchange.cells import harmless
 from picktune.support import Share, Support
 
 COLUMNS = ("adapter", "by", "group", "wins", "picks", "rate", "low", "high", "simulated")

@@ -51,7 +51,7 @@ class _Metadata(Struct, frozen=True, kw_only=True):
 
 
 class ArgillaRecord(Struct, frozen=True, kw_only=True):
-    """One slate: the fields ``chat`` and ``reply_1`` and so on; the questions ``pick``, ``sent``, ``comment``."""
+    """One slate: the fields ``chat``, ``reply_1`` and so on; questions ``pick``, ``sent``, ``comment``."""
 
     id: str
     fields: dict[str, Any]

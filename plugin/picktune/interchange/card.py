@@ -20,9 +20,9 @@ class DatasetCard(Record, frozen=True, kw_only=True):
     ``size`` is in bytes. The counts are of the decisions and reactions that gave at least one row; those
     selected that gave none (a tie gives no pair) are ``without_rows``. ``selection`` is what was asked for,
     ``first`` and ``last`` when the earliest and the latest of what is in the file was decided. ``simulated``
-    says whether any of it is a simulated picker's. ``licence`` is what others may do with it, as whoever wrote
-    it out says (an SPDX id, where there is one), and ``redaction`` what was done about personal data before it
-    was stored.
+    says whether any of it is a simulated picker's. ``licence`` is what others may do with it, as whoever
+    wrote it out says (an SPDX id, where there is one), and ``redaction`` what was done about personal data
+    before it was stored.
     """
 
     format: str

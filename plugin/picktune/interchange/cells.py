@@ -1,7 +1,7 @@
 """Cells of a CSV file that no spreadsheet takes for a formula, and back.
 
-What a spreadsheet would take for one gets an apostrophe before it (OWASP, "CSV Injection"), and so does a text
-that begins with one, so that reading back takes exactly those away.
+What a spreadsheet would take for one gets an apostrophe before it (OWASP, "CSV Injection"), and so does a
+text that begins with one, so that reading back takes exactly those away.
 """
 
 from __future__ import annotations

@@ -37,7 +37,8 @@ def export_to_file(
 
     One row at a time is in memory. Either both files appear, whole and durable, or neither does; the card
     comes last and holds the file's hash, by which it is told from another file's. ``bom`` begins a CSV file
-    with a byte order mark. ``licence`` and ``redaction`` are for the card. ``advance`` is called after each decision and reaction. Raises ``InvalidInput``.
+    with a byte order mark. ``licence`` and ``redaction`` are for the card. ``advance`` is called
+    after each decision and reaction. Raises ``InvalidInput``.
     """
     card_path = path.with_name(f"{path.name}.card.json") if card is None else card
     if card_path.resolve() == path.resolve():

@@ -90,7 +90,7 @@ class _Plain:
 def writer_of(exporter: Exporter, write: Callable[[bytes], object]) -> RowWriter:
     """What puts the exporter's rows into a file whose bytes go to ``write``."""
     kind: type[RowWriter] | None = getattr(exporter, "Writer", None)
-    return _Plain(exporter, write) if kind is None else kind(write)  # type: ignore[return-value]
+    return _Plain(exporter, write) if kind is None else kind(write)
 
 
 EXPORTERS: Mapping[str, Exporter] = {

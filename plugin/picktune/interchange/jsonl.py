@@ -23,7 +23,7 @@ def encode(row: Struct) -> bytes:
 def read(path: Path, kind: type[RowT]) -> Iterator[RowT]:
     """The rows of a file; the first that is broken, or is no ``kind``, raises ``InvalidInput``."""
     decoder = msgspec.json.Decoder(kind)
-    for row in read_rows(path):
+    for row in read_rows(path, tables=False):
         if isinstance(row, Reject):
             raise InvalidInput(f"{path}, {row}", field="path")
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -65,7 +65,7 @@ class Annotation(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Task(Struct, frozen=True, kw_only=True):
-    """One slate; ``data`` holds the conversation, ``reply_1`` and so on, and our own ids. No arms: it is blind."""
+    """One slate; ``data`` holds the conversation, ``reply_1`` and so on, and our own ids, but no arms."""
 
     data: dict[str, Any]
     annotations: tuple[Annotation, ...]
@@ -216,7 +216,7 @@ def _place(said: str) -> int:
 
 def _texts(data: dict[str, Any]) -> list[str]:
     for prefix in ("reply_", "text"):
-        texts = []
+        texts: list[str] = []
         while isinstance(text := data.get(f"{prefix}{len(texts) + 1}"), str):
             texts.append(text)
         if texts:
@@ -244,7 +244,7 @@ def _list(annotation: Annotation, control: str) -> tuple[str, ...]:
     for result in annotation.result:
         if result.from_name == control:
             text = result.value.text
-            return (text,) if isinstance(text, str) else () if text is UNSET else cast(tuple[str, ...], text)
+            return (text,) if isinstance(text, str) else () if text is UNSET else text
     return ()
 
 

@@ -86,8 +86,8 @@ def rows(evidence: DecidedSlate | ReactedReply) -> Iterator[Score]:
     yield _score(VERDICT, pick.verdict, pick.slate_id, None, pick.comment, meta)
     if pick.verdict == "chosen":
         by = {"annotator": pick.annotator, "role": pick.role, "key": pick.key}
-        for one in evidence.shown:
-            yield _score(PICKED, int(one.id == pick.candidate_id), pick.slate_id, one.id, None, by)
+        for shown in evidence.shown:
+            yield _score(PICKED, int(shown.id == pick.candidate_id), pick.slate_id, shown.id, None, by)
 
 
 def _score(

@@ -123,7 +123,7 @@ def name(row: _Battle) -> str:
 def to_decided(row: _Battle, *, now: datetime) -> tuple[Taken, ...]:
     """A choice between the last replies of both; raises ``ValueError`` if they answer different things.
 
-    Of conversations of several turns, ``a``'s is taken for what was asked, as long as the last question is one.
+    Of conversations of several turns, ``a``'s is what was asked, as long as the last question is one.
     """
     said_a, said_b = row.conversation_a, row.conversation_b
     if not (len(said_a) > 1 and len(said_b) > 1 and said_a[-2] == said_b[-2]):

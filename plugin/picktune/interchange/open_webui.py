@@ -259,7 +259,8 @@ def to_decided(row: Feedback, *, now: datetime) -> tuple[Taken, ...]:
     rated = history.get(meta.message_id or "")
     if rated is None:
         raise ValueError(
-            "the chat with the rated message is not in it; export it from Admin Panel > Evaluations > Feedbacks"
+            "the chat with the rated message is not in it; export the feedback in the Admin Panel, under "
+            "Evaluations > Feedbacks"
         )
     siblings = [history[one] for one in _children(history, rated) if one in history]
     messages = _messages(history, rated)

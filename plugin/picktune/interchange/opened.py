@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Any, Literal
 
 from picktune.errors import InvalidInput
 
@@ -38,7 +38,7 @@ class _Recoded(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+    def readinto(self, buffer: Any) -> int:
         while not self._ready:
             read = self._file.read(_CHUNK)
             text = self._decoder.decode(read, final=not read)
@@ -61,14 +61,16 @@ def opened(path: Path, encoding: str | None = None) -> Iterator[io.BufferedReade
         _check(encoding)
     try:
         with path.open("rb") as file:
-            plain = io.BufferedReader(gzip.GzipFile(fileobj=file)) if _starts(file, b"\x1f\x8b") else file
+            plain: Any = (
+                io.BufferedReader(gzip.GzipFile(fileobj=file)) if _starts(file, b"\x1f\x8b") else file
+            )
             marked = next((name for mark, name in _MARKS if _starts(plain, mark)), None)
             known = encoding or marked
             yield io.BufferedReader(_Recoded(plain, known), _CHUNK) if known else plain
     except UnicodeDecodeError as error:
         raise InvalidInput(
-            f"{path} is not {error.encoding} (byte 0x{error.object[error.start]:02x}); name the right encoding "
-            f"or save the file as UTF-8",
+            f"{path} is not {error.encoding} (byte 0x{error.object[error.start]:02x}); name the right "
+            f"encoding, or save the file as UTF-8",
             field="encoding",
         ) from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:

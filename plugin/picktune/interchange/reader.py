@@ -80,9 +80,9 @@ def read_conversations(
 
     ``format`` is ``abcd``, ``crosswoz`` or ``tickets``; without it the first rows tell. A row that is
     broken, too large or repeats an id goes to ``on_reject`` (without one, to the log as a warning) and the
-    others go in. ``now`` becomes the time at which the conversations were made; ``encoding`` is that of a text
-    that is no Unicode. Raises ``InvalidInput`` if the file cannot be read, is empty, or has no format that is
-    known.
+    others go in. ``now`` becomes the time at which the conversations were made; ``encoding`` is that of a
+    text that is no Unicode. Raises ``InvalidInput`` if the file cannot be read, is empty, or has no format
+    that is known.
     """
     path, at = Path(path), now or utc_now()
     module = _module(path, format, FORMATS, encoding)

@@ -1,4 +1,4 @@
-"""The rows of a file: lines of JSONL, the elements of a JSON document, or records of a table, each numbered."""
+"""The rows of a file with their numbers: lines of JSONL, elements of a JSON document, records of a table."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ class Reject(Record, frozen=True, kw_only=True):
         return f"line {self.line}: {self.reason}"
 
 
-def read_rows(path: Path, *, encoding: str | None = None) -> Iterator[Row | Reject]:
+def read_rows(path: Path, *, encoding: str | None = None, tables: bool = True) -> Iterator[Row | Reject]:
     """The rows of ``path`` in order, each at most 4 MiB; a row that cannot be read is a ``Reject``.
 
     A file that starts with ``[``, and a ``.json`` file that is one object, is a JSON document: its rows are
     the elements of its array, or of the arrays under its keys. A table (CSV with commas, semicolons or tabs,
     an .xlsx workbook, Parquet) gives an object a row, by the names of its columns; in the first two every
-    value is text, and an empty one is left out. Anything else is JSONL, read as a stream. All may be gzip, and
-    texts in UTF-16 with its mark or in ``encoding``. Raises ``InvalidInput`` if the file cannot be opened or is
-    a broken JSON document.
+    value is text, and an empty one is left out. With ``tables`` false there is none of those. Anything else
+    is JSONL, read as a stream. A text may be gzip, and in UTF-16 with its mark or in ``encoding``. Raises
+    ``InvalidInput`` if the file cannot be opened or is a broken JSON document.
     """
     with opened(path, encoding) as file:
         kind = content(path, file)
@@ -56,7 +56,7 @@ def read_rows(path: Path, *, encoding: str | None = None) -> Iterator[Row | Reje
         text = start.removeprefix(BOM).lstrip()
         if text.startswith(b"[") or (text.startswith(b"{") and _is_document(path, encoding)):
             yield from _elements(path, file)
-        elif not text.startswith(b"{") and is_table(path, start.split(b"\n", 1)[0]):
+        elif tables and not text.startswith(b"{") and is_table(path, start.split(b"\n", 1)[0]):
             yield from _records(file)
         else:
             yield from _lines(file)

@@ -138,7 +138,7 @@ def read(path: Path) -> Iterator[SheetRow]:
 
 def recognises(keys: frozenset[str]) -> bool:
     """Whether a row with these keys holds a vote on replies in columns."""
-    return "reply_1" in keys and bool(keys & {"verdict", "position", "picked"})
+    return bool(keys & {"reply_1", "reply_ids"}) and bool(keys & {"verdict", "position", "picked"})
 
 
 def decode(data: bytes) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Rows of a table of text: commas, semicolons or tabs, quoted as RFC 4180 says, one record after the other."""
+"""The records of a table of text: commas, semicolons or tabs between cells, quoted as RFC 4180 says."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def is_table(path: Path, first: bytes) -> bool:
 def records(file: io.BufferedReader) -> Iterator[Line]:
     """The records of a table, the first of which is its header.
 
-    A record that cannot be read is a ``Line`` with its ``problem``; only its first line is given up, so that a
-    quote which is never closed takes nothing else along.
+    A record that cannot be read is a ``Line`` with its ``problem``; only its first line is given up, so that
+    a quote which is never closed takes nothing else along.
     """
     csv.field_size_limit(MAX_RECORD)
     lines, delimiter = _Lines(file), None
@@ -106,7 +106,8 @@ def _cells(lines: Sequence[bytes], delimiter: str) -> tuple[tuple[str, ...], str
     except UnicodeDecodeError as error:
         byte = error.object[error.start]
         return (), (
-            f"not UTF-8 (byte 0x{byte:02x} at {error.start + 1}); save the file as UTF-8, or name its encoding"
+            f"not UTF-8 (byte 0x{byte:02x} at {error.start + 1}); save the file as UTF-8, or name its "
+            f"encoding"
         )
     try:
         found = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
@@ -122,7 +123,7 @@ def _delimiter(header: bytes) -> str:
 
 
 def keyed(names: Sequence[str], cells: Sequence[str]) -> dict[str, str]:
-    """A record by the names of its columns, without what is empty; raises ``InvalidInput`` for a bad header."""
+    """A record by its columns, without what is empty; raises ``InvalidInput`` for a bad header."""
     twice = [name for name in names if name and names.count(name) > 1]
     if twice:
         raise InvalidInput(f"the column {twice[0]!r} is there twice; name each once", field="path")

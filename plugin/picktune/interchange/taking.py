@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 async def take(log: SQLiteLog, one: Taken) -> bool:
     """Keep it; whether it is new. Nothing is sent to any conversation.
 
-    A vote on a slate that the log has (the same replies under the same ids) becomes a decision on that one, so
-    that it counts with the arms behind it. Raises what ``Log.add_decided`` and ``Log.react`` raise.
+    A vote on a slate that the log has (the same replies under the same ids) becomes a decision on that one,
+    so that it counts with the arms behind it. Raises what ``Log.add_decided`` and ``Log.react`` raise.
     """
     if isinstance(one, Reaction):
         return await _react(log, log.reader.slate_of_candidate(one.candidate_id), one)

@@ -75,9 +75,11 @@ def read_sheet(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     Empty cells are left out; numbers and dates become text. Raises ``InvalidInput``.
     """
     openpyxl = _openpyxl()
+    file = path.open("rb")  # for openpyxl goes by the name otherwise
     try:
-        book = openpyxl.load_workbook(path, read_only=True, data_only=True)
+        book = openpyxl.load_workbook(file, read_only=True, data_only=True)
     except (BadZipFile, KeyError, ValueError, OSError, TypeError) as error:
+        file.close()
         raise InvalidInput(
             f"{path} is a zip archive or a broken workbook ({error}); unpack it, or save it as .xlsx again",
             field="path",
@@ -97,6 +99,7 @@ def read_sheet(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
                 yield number, keyed(names, cells[: len(names)])
     finally:
         book.close()
+        file.close()
 
 
 def _parts(text: str) -> Iterator[str]:

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from msgspec import structs
 from picktune.errors import InvalidInput
 from picktune.interchange import EXPORTERS
+from picktune.interchange.cells import as_it_was, harmless
 from picktune.interchange.choice import to_decided
+from picktune.interchange.exporter import writer_of
 from picktune.interchange.lmarena import language
-from picktune.interchange.spreadsheet import as_it_was, harmless
 from picktune.records import AliasesSeen, DecidedSlate, Message, ReactedReply, Reaction
 
 Decide = Callable[..., DecidedSlate]
@@ -82,9 +83,13 @@ def decisions(draw: st.DrawFn, decide: Decide) -> DecidedSlate:
 
 
 def written(name: str, *evidence: DecidedSlate | ReactedReply) -> tuple[list[Any], bytes]:
-    exporter = EXPORTERS[name]
+    exporter, content = EXPORTERS[name], list[bytes]()
     rows = [row for one in evidence for row in exporter.rows(one)]
-    return rows, exporter.START + b"".join(exporter.encode(row) for row in rows)
+    writer = writer_of(exporter, content.append)
+    for row in rows:
+        writer.add(row)
+    writer.close()
+    return rows, b"".join(content)
 
 
 def lines(name: str, *evidence: DecidedSlate | ReactedReply) -> list[dict[str, Any]]:

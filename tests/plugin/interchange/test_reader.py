@@ -108,8 +108,11 @@ def test_other_encodings_are_named(tmp_path: Path) -> None:
     assert [one.id for one in found] == ["t-1"]
     assert rejects[0].line == 2
     assert "not UTF-8" in rejects[0].reason
-    with pytest.raises(InvalidInput, match="UTF-16; save it as UTF-8"):
-        read(tmp_path / "16.jsonl", line.encode("utf-16"))
+    for encoding in ("utf-16", "utf-32"):
+        found, rejects = read(tmp_path / "16.jsonl", line.encode(encoding))
+        assert ([one.id for one in found], rejects) == (["a"], [])
+    with pytest.raises(InvalidInput, match="is not utf-16"):
+        read(tmp_path / "16.jsonl", line.encode("utf-16")[:-1])
     found, _ = read(tmp_path / "bom.jsonl", b"\xef\xbb\xbf" + line.encode())
     assert found[0].messages[0].content == "退款什么时候到账？"
     found, _ = read(tmp_path / "bom.json", b"\xef\xbb\xbf" + f"[{line}]".encode())
@@ -158,7 +161,7 @@ def test_a_document_that_breaks_off_puts_nothing_in(tmp_path: Path) -> None:
         ("[]", "is empty"),
         ("hello\nworld", "cannot tell the format"),
         ('{"a": 1}', "cannot tell the format"),
-        ("id,message\n1,Hello", "cannot tell the format"),
+        ("id,wording\n1,Hello", "cannot tell the format"),
     ],
 )
 def test_a_file_of_nothing_known_is_refused(tmp_path: Path, content: str, message: str) -> None:
