@@ -9,6 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,10 +21,10 @@ T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Job:
     work: Work[Any]
-    done: Future[Any]
+    done: asyncio.Future[Any]
 
 
 class Writer:
@@ -54,13 +55,13 @@ class Writer:
         Raises ``LogUnavailable`` if the file cannot be written; then nothing of the work was.
         """
         await self._take_room()
-        job = _Job(work, Future())
+        job = _Job(work, asyncio.get_running_loop().create_future())
         with self._changed:
             if self._closing:
                 raise LogUnavailable(f"the log {str(self._path)!r} is closed; open it again")
             self._jobs.append(job)
             self._changed.notify()
-        result: T = await asyncio.wrap_future(job.done)
+        result: T = await job.done
         return result
 
     async def close(self) -> None:
@@ -102,9 +103,9 @@ class Writer:
         try:
             while jobs := self._next():
                 taken = len(jobs)
-                jobs = [job for job in jobs if job.done.set_running_or_notify_cancel()]
+                jobs = [job for job in jobs if not job.done.cancelled()]
                 self._give_room(taken)
-                self._serve(jobs)
+                _deliver(self._serve(jobs))
         finally:
             self._connection.close()
             self._stopped.set_result(None)
@@ -115,7 +116,10 @@ class Writer:
                 self._changed.wait()
             return [self._jobs.popleft() for _ in range(min(len(self._jobs), self._batch))]
 
-    def _serve(self, jobs: list[_Job]) -> None:
+    def _serve(self, jobs: list[_Job]) -> list[tuple[_Job, Any]]:
+        """Each job with what it returned or raised."""
+        if not jobs:
+            return []
         try:
             outcomes = self._transact(jobs)
         except LogUnavailable as error:
@@ -123,17 +127,11 @@ class Writer:
         except sqlite3.Error as error:
             if len(jobs) > 1:
                 # One of them may be what does not fit: give each its own chance.
-                for job in jobs:
-                    self._serve([job])
-                return
+                return [served for job in jobs for served in self._serve([job])]
             outcomes = [unavailable(self._path, error)]
         except Exception as error:  # a mistake of ours must not leave the callers waiting
             outcomes = [error] * len(jobs)
-        for job, outcome in zip(jobs, outcomes, strict=True):
-            if isinstance(outcome, BaseException):
-                job.done.set_exception(outcome)
-            else:
-                job.done.set_result(outcome)
+        return list(zip(jobs, outcomes, strict=True))
 
     def _transact(self, jobs: list[_Job]) -> list[Any]:
         """What each job returned or raised, now on disk; raises if the transaction as a whole failed."""
@@ -165,6 +163,26 @@ class Writer:
             outcome = _explained(error)
         connection.execute("RELEASE job")
         return outcome
+
+
+def _deliver(served: list[tuple[_Job, Any]]) -> None:
+    """Tell the callers, each event loop once: waking it for every job takes longer than many a job."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[_Job, Any]]] = {}
+    for one in served:
+        by_loop.setdefault(one[0].done.get_loop(), []).append(one)
+    for loop, mine in by_loop.items():
+        with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            loop.call_soon_threadsafe(_settle, mine)
+
+
+def _settle(served: list[tuple[_Job, Any]]) -> None:
+    for job, outcome in served:
+        if job.done.done():  # the caller was cancelled meanwhile
+            continue
+        if isinstance(outcome, BaseException):
+            job.done.set_exception(outcome)
+        else:
+            job.done.set_result(outcome)
 
 
 def _explained(error: Exception) -> Exception:
