@@ -7,7 +7,7 @@ import logging
 import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from anyio import to_thread
@@ -41,9 +41,10 @@ from picktune.records import (
 from picktune.settings import Settings
 from picktune.signal_service import SignalService
 from picktune.slate import draw, order_for, policy_named
+from picktune.supportfeed import SupportFeed
 
 if TYPE_CHECKING:
-    from picktune.support import Support
+    from picktune.support import Share, Support
 
 T = TypeVar("T")
 
@@ -79,6 +80,7 @@ class Service(SignalService):
         self._keeper = Keeper(log)
         self._follower = Follower(engine, registry, log, poll=settings.poll, grace=settings.timeout, now=now)
         self._health = Health(engine, log, registry, self._follower, self._keeper)
+        self._feed = SupportFeed()
         self._tasks: list[asyncio.Task[None]] = []
         self._drawing: dict[str, asyncio.Task[Slate]] = {}
         self._stopping = False
@@ -291,6 +293,24 @@ class Service(SignalService):
     ) -> list[Support]:
         """The support rate of every adapter that stood beside the base, of the roles that count."""
         return await self._ask(lambda reader: _supports(reader, self.settings, since, until))
+
+    async def shares(self, by: str, *, model: str | None, days: int) -> tuple[Share, ...]:
+        """The support rate of one adapter (``None``: the base against itself) by groups, lately.
+
+        Answered from memory, which the first call fills. Raises ``InvalidInput`` for unknown groups.
+        """
+        since, settings = self.now() - timedelta(days=days), self.settings
+        return await self._ask(
+            lambda reader: self._feed.shares(
+                reader,
+                by,
+                model=model,
+                since=since,
+                roles=settings.roles,
+                alpha=settings.alpha,
+                annotator_cap=settings.annotator_cap,
+            )
+        )
 
     # Conversations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from picktune.records import AnnotatorRole, Record
-from picktune.support import Support
+from picktune.support import Share, Support
 
 
 class SupportAnswer(Record, frozen=True, kw_only=True):
@@ -11,3 +11,13 @@ class SupportAnswer(Record, frozen=True, kw_only=True):
 
     roles: tuple[AnnotatorRole, ...]
     supports: tuple[Support, ...]
+
+
+class SharesAnswer(Record, frozen=True, kw_only=True):
+    """The support rate of one adapter by groups, of the roles that count; each interval is for itself."""
+
+    roles: tuple[AnnotatorRole, ...]
+    model: str | None
+    days: int
+    by: str
+    shares: tuple[Share, ...]

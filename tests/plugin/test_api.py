@@ -115,6 +115,17 @@ async def test_support(api: Any) -> None:
     ]
 
 
+async def test_support_by_groups(api: Any) -> None:
+    for _ in range(2):
+        await api.post("/v1/picks", decision(await api.slate(), role="agent"))
+        answer = (await api.get("/v1/support/role?days=7")).json()
+    assert (answer["by"], answer["model"], answer["days"]) == ("role", None, 7)
+    assert [(one["name"], one["n"]) for one in answer["shares"]] == [("agent", 2)]
+    assert (await api.get("/v1/support/role?model=nothing")).json()["shares"] == []
+    error(await api.get("/v1/support/weather"), 422, "invalid_input", "by")
+    error(await api.get("/v1/support/tag?days=0"), 422, "invalid_input", "days")
+
+
 async def test_conversations(api: Any) -> None:
     new = [{"id": f"c{n}", "title": "An order", "messages": ASK, "pending": ["And now?"]} for n in range(3)]
     answer = await api.post("/v1/conversations", {"conversations": [*new, {"title": "x", "messages": ASK}]})
@@ -149,6 +160,7 @@ async def test_conversations(api: Any) -> None:
         ("POST", "/v1/undo", "pick"),
         ("POST", "/v1/reactions", "pick"),
         ("GET", "/v1/support", "read"),
+        ("GET", "/v1/support/tag", "read"),
         ("GET", "/v1/conversations", "read"),
         ("POST", "/v1/conversations", "slate"),
         ("GET", "/v1/conversations/x", "read"),

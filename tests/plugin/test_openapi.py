@@ -82,6 +82,7 @@ async def test_real_answers_fit_their_schemas(document: dict[str, Any], api: Any
         ("post", "/v1/scores", "/v1/scores", {**by, "candidate_id": first, "scale": "quality", "value": 4}),
         ("get", "/v1/scales", "/v1/scales", None),
         ("get", "/v1/support", "/v1/support", None),
+        ("get", "/v1/support/{by}", "/v1/support/tag", None),
         ("post", "/v1/conversations", "/v1/conversations", conversations),
         ("get", "/v1/conversations", "/v1/conversations", None),
         ("get", "/v1/conversations/{conversation_id}", "/v1/conversations/c", None),

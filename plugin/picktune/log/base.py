@@ -8,6 +8,7 @@ from typing import Protocol
 
 from picktune_adapters import AdapterVersion, Aliases
 
+from picktune.log.news import Mark, Withdrawn
 from picktune.log.signal_log import SignalLog, SignalLogReader
 from picktune.records import (
     AnnotatorRole,
@@ -79,6 +80,17 @@ class LogReader(SignalLogReader, Protocol):
         roles: Sequence[AnnotatorRole] | None = None,
     ) -> Iterator[Decision]:
         """The standing decisions, by time: each annotator's newest on each slate, if it is not undone."""
+        ...
+
+    def news(
+        self, after: Mark | None, *, since: datetime | None = None
+    ) -> Iterator[Mark | Withdrawn | Decision]:
+        """What has come to the standing decisions since the mark, for a copy of them that is kept.
+
+        First comes the mark for the next call, then what no longer stands, then the new standing decisions,
+        in no order. Without a mark, or if the mark is of an older revision, it begins anew (``Mark.fresh``).
+        Decisions before ``since`` are left out.
+        """
         ...
 
     def choice_sets(

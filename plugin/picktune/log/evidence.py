@@ -23,12 +23,20 @@ def decisions(
     until: datetime | None,
     roles: Sequence[AnnotatorRole] | None,
 ) -> Iterator[Decision]:
-    """The rows of the view ``decisions``."""
-    columns = (
-        "slate_id, conversation_id, annotator, role, verdict, complete, tags, locale, decided_at, "
-        "candidates, aliases, scenario"
-    )
-    for row in _select(connection, columns, "decisions", since, until, roles):
+    """The rows of the view ``decisions``, by time."""
+    conditions, values = _conditions(since, until, roles)
+    return decisions_where(connection, conditions, values, order="ORDER BY decided_at, pick_id")
+
+
+def decisions_where(
+    connection: sqlite3.Connection, conditions: Sequence[str], values: Sequence[object], *, order: str
+) -> Iterator[Decision]:
+    """The rows of the view ``decisions`` for which the conditions hold."""
+    for row in connection.execute(
+        f"SELECT slate_id, conversation_id, annotator, role, verdict, complete, tags, locale, decided_at, "
+        f"candidates, aliases, scenario FROM decisions WHERE {' AND '.join(conditions) or '1'} {order}",
+        values,
+    ):
         shown = _shown.decode(row[9])
         behind = [(arm, *also) for arm, also, _, _ in shown]
         tuned, model = _tuned(shown, _aliases.decode(row[10]) if row[10] else (None, None))
@@ -112,7 +120,17 @@ def _select(
     until: datetime | None,
     roles: Sequence[AnnotatorRole] | None,
 ) -> sqlite3.Cursor:
-    conditions, values = ["1"], list[object]()
+    conditions, values = _conditions(since, until, roles)
+    where = " AND ".join(conditions) or "1"
+    return connection.execute(
+        f"SELECT {columns} FROM {view} WHERE {where} ORDER BY decided_at, pick_id", values
+    )
+
+
+def _conditions(
+    since: datetime | None, until: datetime | None, roles: Sequence[AnnotatorRole] | None
+) -> tuple[list[str], list[object]]:
+    conditions, values = list[str](), list[object]()
     for name, comparison, time in (("since", ">=", since), ("until", "<", until)):
         if time is not None:
             conditions.append(f"decided_at {comparison} ?")
@@ -120,10 +138,7 @@ def _select(
     if roles is not None:
         conditions.append(f"role IN ({', '.join('?' * len(roles))})")
         values += roles
-    return connection.execute(
-        f"SELECT {columns} FROM {view} WHERE {' AND '.join(conditions)} ORDER BY decided_at, pick_id",
-        values,
-    )
+    return conditions, values
 
 
 def _tuned(shown: Sequence[_Shown], aliases: tuple[str | None, str | None]) -> tuple[str | None, str | None]:

@@ -17,8 +17,9 @@ from picktune.errors import (
     LogUnavailable,
     SlateNotFound,
 )
-from picktune.log import conversations, decided, evidence, rows, slates
+from picktune.log import conversations, decided, evidence, news, rows, slates
 from picktune.log.files import open_for_reading, unavailable
+from picktune.log.news import Mark, Withdrawn
 from picktune.log.schema import LATER, TABLES
 from picktune.log.signal_sqlite import SignalReading
 from picktune.records import (
@@ -150,6 +151,12 @@ class SQLiteLogReader(SignalReading):
     ) -> Iterator[Decision]:
         """See ``LogReader``: at ``since`` or later, and before ``until``."""
         return self._stream(lambda connection: evidence.decisions(connection, since, until, roles))
+
+    def news(
+        self, after: Mark | None, *, since: datetime | None = None
+    ) -> Iterator[Mark | Withdrawn | Decision]:
+        """See ``LogReader``."""
+        return self._stream(lambda connection: news.news(connection, after, since))
 
     def choice_sets(
         self, *, until: datetime | None = None, roles: Sequence[AnnotatorRole] | None = None

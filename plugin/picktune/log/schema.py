@@ -10,7 +10,7 @@ import sqlite3
 
 from sqlite_utils import Database, Migrations
 
-from picktune.log import scenarios, sealing, signal_schema
+from picktune.log import revision, scenarios, sealing, signal_schema
 
 APPLICATION_ID = 0x7069636B  # "pick": how a log is told from any other SQLite database
 TABLES = (
@@ -86,6 +86,12 @@ def decisions_with_scenario(db: Database) -> None:
 def signals_and_scores(db: Database) -> None:
     """What people do beside deciding, experts' scores, and edits as preferences."""
     db.executescript(signal_schema.SIGNALS)
+
+
+@migrations()
+def revisions(db: Database) -> None:
+    """Whoever keeps a copy of the decisions learns when it is stale."""
+    revision.begin(db.conn)
 
 
 _TABLES = """

@@ -40,7 +40,7 @@ def bins(mine: Iterable[Decision], annotator_cap: int) -> Iterator[tuple[Decisio
     """Each of one comparison's decisions, in order, with where it is counted."""
     slates, annotators = set[str](), Counter[str]()
     for one in mine:
-        into = _bin(one)
+        into = bin_alone(one)
         if into == "counted" and one.slate_id in slates:
             into = "repeated"
         elif into == "counted" and annotators[one.annotator] >= annotator_cap:
@@ -57,7 +57,8 @@ def check_cap(annotator_cap: int) -> None:
         raise InvalidInput(f"annotator_cap must be 1 or more, and is {annotator_cap}", field="annotator_cap")
 
 
-def _bin(one: Decision) -> Bin:
+def bin_alone(one: Decision) -> Bin:
+    """Where a decision is counted if there is no other one."""
     if not one.complete or one.arms.count("base") != one.arms.count(one.tuned or ""):
         return "incomplete"
     if one.verdict == "tie":

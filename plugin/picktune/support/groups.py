@@ -44,6 +44,11 @@ def shares(choices: Sequence[Decision], by: str, alpha: float) -> tuple[Share, .
             tally = tallies[name]
             tally[0] += won
             tally[1] += 1
+    return shares_of(tallies, alpha)
+
+
+def shares_of(tallies: Mapping[str, Sequence[int]], alpha: float) -> tuple[Share, ...]:
+    """The rate in each group, by name, from its wins and how many were counted."""
     return tuple(_share(name, wins, n, alpha) for name, (wins, n) in sorted(tallies.items()))
 
 
