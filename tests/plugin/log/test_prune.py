@@ -93,10 +93,16 @@ async def test_while_a_server_writes_everybody_gets_a_turn(
     await asyncio.gather(*(make.shown(log) for _ in range(100)))
     fresh = await asyncio.gather(*(make.shown(log, created_at=make.now + 9 * LATER) for _ in range(60)))
     told: list[int] = []
-    pruning = asyncio.ensure_future(
-        to_thread.run_sync(lambda: prune(path, make.now + LATER, progress=told.append))
-    )
+    begun, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def tell(done: int) -> None:
+        told.append(done)
+        loop.call_soon_threadsafe(begun.set)
+
+    pruning = asyncio.ensure_future(to_thread.run_sync(lambda: prune(path, make.now + LATER, progress=tell)))
     written_between = 0
+    async with asyncio.timeout(20):
+        await begun.wait()
     for slate in fresh:
         await log.record(make.pick(slate))
         written_between += 0 < len(told) < 20
