@@ -31,9 +31,21 @@ class Scores(Record, frozen=True, kw_only=True):
     tokens: tuple[int, ...]
 
 
-def choice_scores(policy: Tensor, reference: Tensor, *, beta: float, offsets: Tensor | None = None) -> Tensor:
-    """s_j = β (log π_θ(y_j|x) − log π_base(y_j|x)) + b_pos(j), from two tensors [K] in nats."""
-    scores = beta * (policy - reference)
+def choice_scores(
+    policy: Tensor,
+    reference: Tensor,
+    *,
+    beta: float,
+    offsets: Tensor | None = None,
+    lengths: Tensor | None = None,
+) -> Tensor:
+    """s_j = β (log π_θ(y_j|x) − log π_base(y_j|x)) + b_pos(j), from two tensors [K] in nats.
+
+    ``lengths``, the replies' tokens [K], divides the log-ratios, as in Lambert et al. 2024, *Tülu 3*, section
+    5.1.2; it is off unless given.
+    """
+    ratios = policy - reference
+    scores = beta * (ratios if lengths is None else ratios / lengths)
     return scores if offsets is None else scores + offsets
 
 
@@ -49,16 +61,22 @@ def choice_loss(
     epsilon: float = 0.0,
     weight: float = 1.0,
     offsets: Tensor | None = None,
+    lengths: Tensor | None = None,
+    even: bool = False,
 ) -> Tensor:
     """L = −w · log[(1−ε) · Σ_{j: y_j = y_c} softmax(s)_j + ε/K] + λ · NLL(y_c)/|y_c|, in nats.
 
     ``policy`` and ``reference`` are the replies' log-probabilities [K], ``tokens`` is |y_c|, ``same`` says
-    which replies say the very words of the picked one (only it, unless given). With K = 2 and
-    b = ε = λ = 0 this is DPO (Rafailov et al. 2023, eq. 7); with more replies it is the first choice of the
-    Plackett–Luce model of its appendix A.3.
+    which replies say the very words of the picked one or are tied with it (only it, unless given). With
+    K = 2 and b = ε = λ = 0 this is DPO (Rafailov et al. 2023, eq. 7); with more replies it is the first
+    choice of the Plackett–Luce model of its appendix A.3. ``lengths``: see ``choice_scores``. ``even`` takes
+    the mean of log softmax(s)_j over the members in place of the log of their sum: the cross-entropy with a
+    choice that is evenly split among them, which is least where they score alike.
     """
-    shares = choice_scores(policy, reference, beta=beta, offsets=offsets).log_softmax(-1)
+    shares = choice_scores(policy, reference, beta=beta, offsets=offsets, lengths=lengths).log_softmax(-1)
     alike = [j for j in range(len(shares)) if j == chosen or (same is not None and same[j])]
+    if even:
+        return -weight * shares[alike].mean(-1)
     log_share = shares[alike].logsumexp(-1)
     if epsilon:
         log_share = ((1.0 - epsilon) * log_share.exp() + epsilon / len(shares)).log()

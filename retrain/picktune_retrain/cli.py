@@ -22,7 +22,7 @@ from picktune.settings import load_settings
 from picktune_retrain.budget import duration
 from picktune_retrain.gate import Gate
 from picktune_retrain.plan import Plan, Summary
-from picktune_retrain.records import Recipe
+from picktune_retrain.recipes import recipe_of, recipe_options
 from picktune_retrain.telling import tell_webhooks
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from picktune_retrain.terminal import Bars, Lines
 
-RECIPE, GATE, PLAN = Recipe(), Gate(), Plan()
+GATE, PLAN = Gate(), Plan()
 WORDS = {
     Summary.ADMITTED: "done",
     Summary.FAILED: "failed",
@@ -78,19 +78,7 @@ def moment(text: str) -> datetime:
     show_default=True,
     help="Do not judge an adapter by fewer held-out picks.",
 )
-@click.option("--epochs", type=click.IntRange(1, 100), default=RECIPE.epochs, show_default=True)
-@click.option("--batch", type=click.IntRange(1, 1024), default=RECIPE.batch, show_default=True)
-@click.option("--rank", type=click.IntRange(1, 64), default=RECIPE.rank, show_default=True)
-@click.option(
-    "--learning-rate",
-    type=click.FloatRange(0, 1, min_open=True),
-    default=RECIPE.learning_rate,
-    show_default=True,
-)
-@click.option("--seed", type=click.IntRange(0), default=RECIPE.seed, show_default=True)
-@click.option(
-    "--position-bias", is_flag=True, help="Take out how much the place of a reply sways those who pick."
-)
+@recipe_options
 @click.option("--force", is_flag=True, help="Train even if nothing is new since the last night.")
 @click.option("--fresh", is_flag=True, help="Leave an interrupted night behind and begin a new one.")
 @click.option(
@@ -123,12 +111,6 @@ def nightly(
     until: datetime | None,
     min_picks: int,
     min_held_out: int,
-    epochs: int,
-    batch: int,
-    rank: int,
-    learning_rate: float,
-    seed: int,
-    position_bias: bool,
     as_json: bool,
     debug: bool,
     **flags: Any,
@@ -143,16 +125,7 @@ def nightly(
     try:
         settings = load_settings(config, home=home, model=model, roles=roles or None)
         plan = Plan(
-            # α = 2 r keeps the adapter's scale, and with it the learning rate, the same at every rank.
-            recipe=Recipe(
-                epochs=epochs,
-                batch=batch,
-                rank=rank,
-                alpha=2 * rank,
-                learning_rate=learning_rate,
-                seed=seed,
-                position_bias=position_bias,
-            ),
+            recipe=recipe_of(flags),
             gate=Gate(min_sets=min_held_out),
             min_picks=min_picks,
             until=until,

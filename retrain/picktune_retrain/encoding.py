@@ -6,18 +6,24 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 from picktune.engines.chat import control_tokens, fit_chat
 from picktune.errors import InvalidInput
-from picktune.records import ChoiceSet
+from picktune.records import ChoiceSet, Message
 
 from picktune_retrain.records import Recipe
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedSet:
-    """A choice set in token ids. Every reply ends with the end-of-turn token, unless it was cut."""
+    """A choice set in token ids. Every reply ends with the end-of-turn token, unless it was cut.
+
+    ``kind`` is ``label`` for one reply that was liked or not (``desirable``), beside which a reply to another
+    prompt may stand, and ``text`` for a demonstration. ``tied`` are the members that nobody preferred to one
+    another; ``rejected`` those that DPO sets against the chosen one; ``placed`` is false where the replies
+    are not those shown. ``group`` is what balanced sampling goes by.
+    """
 
     slate_id: str
     prompt: tuple[int, ...]
@@ -25,6 +31,12 @@ class EncodedSet:
     chosen: int
     weight: float = 1.0
     truncated: int = 0
+    kind: Literal["set", "label", "text"] = "set"
+    tied: tuple[int, ...] = ()
+    rejected: tuple[int, ...] = ()
+    placed: bool = True
+    desirable: bool = True
+    group: str = ""
 
     @property
     def tokens(self) -> int:
@@ -33,8 +45,16 @@ class EncodedSet:
 
     @property
     def same(self) -> tuple[bool, ...]:
-        """Which replies say the very words of the picked one."""
-        return tuple(reply == self.replies[self.chosen] for reply in self.replies)
+        """Which replies say the very words of the picked one, or are tied with it."""
+        return tuple(
+            i in self.tied or reply == self.replies[self.chosen] for i, reply in enumerate(self.replies)
+        )
+
+    @property
+    def beyond(self) -> tuple[object, ...]:
+        """What training sees of it beside a choice set's own fields; empty for a plain one."""
+        fields = self.kind, self.tied, self.rejected, self.placed, self.desirable, self.group
+        return () if fields == ("set", (), (), True, True, "") else fields
 
 
 def encode(choice: ChoiceSet, tokenizer: Any, recipe: Recipe) -> EncodedSet:
@@ -49,25 +69,33 @@ def encode(choice: ChoiceSet, tokenizer: Any, recipe: Recipe) -> EncodedSet:
             "leave this row out of the dataset",
             field="chosen",
         )
-    prompt, cut = fit_chat(tokenizer, choice.messages, recipe.max_prompt)
-    end = end_of_turn(tokenizer)
-    replies = [(*encode_text(tokenizer, reply), end) for reply in choice.replies]
-    truncated = cut + sum(len(reply) > recipe.max_reply for reply in replies)
+    prompt, replies, truncated = encode_replies(choice.messages, choice.replies, tokenizer, recipe)
     return EncodedSet(
         slate_id=choice.slate_id,
-        prompt=tuple(prompt),
-        replies=tuple(reply[: recipe.max_reply] for reply in replies),
+        prompt=prompt,
+        replies=replies,
         chosen=choice.chosen,
-        weight=choice.weight,
+        weight=choice.weight * recipe.annotator_weights.get(choice.annotator, 1.0),
         truncated=truncated,
     )
+
+
+def encode_replies(
+    messages: Sequence[Message], texts: Sequence[str], tokenizer: Any, recipe: Recipe
+) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...], int]:
+    """Token ids of a prompt and of replies to it, and how many of them were cut."""
+    prompt, cut = fit_chat(tokenizer, messages, recipe.max_prompt)
+    end = end_of_turn(tokenizer)
+    replies = [(*encode_text(tokenizer, text), end) for text in texts]
+    truncated = cut + sum(len(reply) > recipe.max_reply for reply in replies)
+    return tuple(prompt), tuple(reply[: recipe.max_reply] for reply in replies), truncated
 
 
 def fingerprint(sets: Sequence[EncodedSet]) -> str:
     """SHA-256 over all that the training sees of these sets, in their order."""
     digest = hashlib.sha256()
     for one in sets:
-        digest.update(repr((one.prompt, one.replies, one.chosen, one.weight)).encode())
+        digest.update(repr((one.prompt, one.replies, one.chosen, one.weight, *one.beyond)).encode())
     return digest.hexdigest()
 
 

@@ -45,11 +45,17 @@ class Prediction(Record, frozen=True, kw_only=True):
 
 
 def evaluate(
-    sets: Sequence[ChoiceSet], scores: Sequence[Scores], *, beta: float, seed: int = 0
+    sets: Sequence[ChoiceSet],
+    scores: Sequence[Scores],
+    *,
+    beta: float,
+    seed: int = 0,
+    a_token: bool = False,
 ) -> Evaluation:
     """Judge the scored sets.
 
-    The adapter chooses by softmax of β (log π_θ − log π_base), as in the loss that it was trained with; the
+    The adapter chooses by softmax of β (log π_θ − log π_base), as in the loss that it was trained with, or,
+    ``a_token``, by that divided by the reply's tokens, as in a loss that is normalised by length; the
     base by softmax of its mean log-probability a token, so that length does not decide; chance gives every
     reply the same. A reply with the very words of the picked one counts as picked, as in the loss. Losses
     are in nats. ``gain_low`` and ``accuracy_low`` are the lower ends of one-sided 95 % bootstrap intervals
@@ -63,7 +69,7 @@ def evaluate(
         if one.slate_id != score.slate_id:
             raise ValueError(f"the scores of {score.slate_id} stand in the place of those of {one.slate_id}")
         picked = _picked(one)
-        adapter.append(_predict(rewards(score, beta), picked))
+        adapter.append(_predict(rewards(score, beta, a_token), picked))
         base.append(_predict(per_token(score), picked))
         chance.append(_predict([0.0] * len(picked), picked))
     gains = [by_chance.loss - tuned.loss for by_chance, tuned in zip(chance, adapter, strict=True)]
@@ -80,23 +86,28 @@ def evaluate(
     )
 
 
-def outcomes(sets: Sequence[ChoiceSet], scores: Sequence[Scores], *, beta: float) -> list[Outcome]:
+def outcomes(
+    sets: Sequence[ChoiceSet], scores: Sequence[Scores], *, beta: float, a_token: bool = False
+) -> list[Outcome]:
     """The probabilities behind an evaluation, set by set, for people to look at."""
     return [
         Outcome(
             slate_id=one.slate_id,
             annotator=one.annotator,
             chosen=one.chosen,
-            adapter=_softmax(rewards(score, beta)),
+            adapter=_softmax(rewards(score, beta, a_token)),
             base=_softmax(per_token(score)),
         )
         for one, score in zip(sets, scores, strict=True)
     ]
 
 
-def rewards(score: Scores, beta: float) -> list[float]:
+def rewards(score: Scores, beta: float, a_token: bool = False) -> list[float]:
     """r_j = β [log π_θ(y_j|x) − log π_base(y_j|x)] for each reply, in nats (Rafailov et al. 2023, eq. 5)."""
-    return [beta * (tuned - base) for tuned, base in zip(score.adapter, score.base, strict=True)]
+    ratios = [tuned - base for tuned, base in zip(score.adapter, score.base, strict=True)]
+    if a_token:
+        ratios = [ratio / max(tokens, 1) for ratio, tokens in zip(ratios, score.tokens, strict=True)]
+    return [beta * ratio for ratio in ratios]
 
 
 def per_token(score: Scores) -> list[float]:

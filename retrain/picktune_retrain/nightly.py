@@ -10,7 +10,7 @@ from picktune.settings import Settings
 from picktune_adapters import AdapterVersion, AliasChange
 
 from picktune_retrain import dataset as datasets
-from picktune_retrain import nights
+from picktune_retrain import mixture, nights
 from picktune_retrain.basemodel import base_model
 from picktune_retrain.budget import Deadline, check_room
 from picktune_retrain.evaluate import Judgement
@@ -37,6 +37,7 @@ def nightly(
     every step of the training; ``now`` is the clock.
     """
     plan, watch, home = plan or Plan(), watch or Quiet(), settings.folder
+    mixture.check(plan.recipe)
     stages = Stages(settings, plan, watch, Deadline(plan.stop_after, should_stop, watch.note), now)
     if plan.dry_run:
         return rehearse(stages)

@@ -13,12 +13,12 @@ from picktune.settings import Settings
 from picktune_adapters import disk
 from picktune_adapters.registry import Registry
 
-from picktune_retrain import nights
+from picktune_retrain import mixture, nights
 from picktune_retrain.basemodel import BaseModel
 from picktune_retrain.errors import BaseChanged
 from picktune_retrain.nights import Manifest, Night
 from picktune_retrain.plan import Plan
-from picktune_retrain.records import DatasetVersion
+from picktune_retrain.records import DatasetVersion, ExtraKind
 
 
 def check_extra() -> None:
@@ -75,6 +75,8 @@ def nothing_to_do(
             f"({picks} picks from {spread} conversations); pick in more conversations, or lower "
             "--min-held-out"
         )
+    if why := _unfed(version, plan):
+        return why
     finished = [
         night for night in nights.all_nights(home) if night.manifest.result in ("admitted", "not_admitted")
     ]
@@ -91,6 +93,19 @@ def nothing_to_do(
             f"nothing new in the log since night {last.id} ({picks} picks); use --force to train all the same"
         )
     return None
+
+
+def _unfed(version: DatasetVersion, plan: Plan) -> str | None:
+    """Why the log has nothing for the objectives of the plan; ``None`` if one of them has something."""
+    objectives = mixture.weights_of(plan.recipe.objective)
+    needs: dict[str, ExtraKind] = {"kto": "labelled", "sft": "written"}
+    if any(name not in needs or version.extras.get(needs[name]) for name in objectives):
+        return None
+    rows = " and ".join({"kto": "reactions", "sft": "edited or written replies"}[name] for name in objectives)
+    return (
+        f"the objective {plan.recipe.objective} learns from {rows}, and the log has none to train on; "
+        "collect some, or train with --objective choice"
+    )
 
 
 def interrupted(

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from msgspec import Meta, field
-from picktune.records import ChoiceSet, Record
+from picktune.records import AnnotatorRole, ChoiceSet, Message, Record
 
 SplitName = Literal["train", "validation", "test"]
 
@@ -18,6 +18,14 @@ class Recipe(Record, frozen=True, kw_only=True):
     β, ε and λ of the choice loss. ``max_prompt`` and ``max_reply`` are in tokens; prompts are cut from the
     left, replies from the right. ``batch`` is in choice sets an optimiser step. ``position_bias`` lets the
     offsets of places, fitted on the log, take part in the loss.
+
+    ``objective`` names what is learned, or a mixture with weights, as ``choice=1,sft=0.1``: see ``mixture``.
+    ``pairs`` are those of a choice set that DPO learns from; ``edits`` makes an edited or hand-written reply
+    the best member of its choice set; ``ties`` learns from ties as sets, or as evenly split choices.
+    ``length_normalised`` divides log-ratios by the tokens of a reply; ``length_penalty`` is how many nats of
+    a preference a token explains. ``kto_weights`` are λ_D and λ_U; without them both labels weigh the same
+    in sum. ``annotator_weights`` multiply the weights of rows by annotator; nought leaves an annotator out.
+    ``balance`` draws equally often from each tag, or from each scenario.
     """
 
     method: Literal["lora"] = "lora"
@@ -37,12 +45,93 @@ class Recipe(Record, frozen=True, kw_only=True):
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     seed: int = 0
     position_bias: bool = False
+    objective: Annotated[str, Meta(min_length=1, max_length=200)] = "choice"
+    pairs: Literal["all", "one"] = "all"
+    edits: bool = False
+    ties: Literal["off", "set", "even"] = "off"
+    length_normalised: bool = False
+    length_penalty: Annotated[float, Meta(ge=0.0, le=10.0)] = 0.0
+    kto_weights: tuple[float, float] | None = None
+    annotator_weights: dict[str, Annotated[float, Meta(ge=0.0, le=1000.0)]] = field(default_factory=dict)
+    balance: Literal["none", "tag", "scenario"] = "none"
+
+    def told(self) -> str:
+        """Its ``repr`` without what a recipe of before these fields could not say, for fingerprints."""
+        plain = Recipe()
+        fields = {name: getattr(self, name) for name in self.__struct_fields__}
+        first = self.__struct_fields__.index("objective")
+        kept = {
+            name: value
+            for i, (name, value) in enumerate(fields.items())
+            if i < first or value != getattr(plain, name)
+        }
+        return f"Recipe({', '.join(f'{name}={value!r}' for name, value in kept.items())})"
+
+
+class Labelled(Record, frozen=True, kw_only=True, tag="labelled"):
+    """One reply that was liked or not: a thumb, or one of those shown when none was good."""
+
+    slate_id: str
+    conversation_id: str
+    messages: tuple[Message, ...]
+    reply: str
+    desirable: bool
+    source: Literal["thumb", "none_good"]
+    annotator: str
+    role: AnnotatorRole
+    tags: tuple[str, ...] = ()
+    locale: str = "en"
+    decided_at: datetime
+    weight: float = 1.0
+
+
+class Written(Record, frozen=True, kw_only=True, tag="written"):
+    """A reply as a person would have it, an edit or a hand-written one, with those that were shown."""
+
+    slate_id: str
+    conversation_id: str
+    messages: tuple[Message, ...]
+    completion: str
+    shown: tuple[str, ...]
+    annotator: str
+    role: AnnotatorRole
+    tags: tuple[str, ...] = ()
+    locale: str = "en"
+    decided_at: datetime
+    weight: float = 1.0
+
+
+class Tie(Record, frozen=True, kw_only=True, tag="tie"):
+    """Replies of which an annotator said that none is better than another, in the order shown."""
+
+    slate_id: str
+    conversation_id: str
+    messages: tuple[Message, ...]
+    replies: tuple[str, ...]
+    annotator: str
+    role: AnnotatorRole
+    tags: tuple[str, ...] = ()
+    locale: str = "en"
+    decided_at: datetime
+    weight: float = 1.0
+
+
+class Scenario(Record, frozen=True, kw_only=True, tag="scenario"):
+    """Of which scenario the conversation of a slate is."""
+
+    slate_id: str
+    scenario: str
+
+
+Extra = Labelled | Written | Tie | Scenario
+ExtraKind = Literal["labelled", "written", "tie", "scenario"]
 
 
 class DatasetVersion(Record, frozen=True, kw_only=True):
     """A frozen selection of choice sets; ``id`` is the SHA-256 of its rows and its splits.
 
-    ``counts`` are choice sets by split; ``dropped`` counts the rows that were left out, by reason.
+    ``counts`` are choice sets by split; ``dropped`` counts the rows that were left out, by reason. ``extras``
+    counts what else it holds to train on, by kind.
     """
 
     id: str
@@ -53,21 +142,25 @@ class DatasetVersion(Record, frozen=True, kw_only=True):
     dropped: dict[str, int]
     simulated: bool
     created_at: datetime
+    extras: dict[ExtraKind, int] = field(default_factory=dict)
 
 
 class Dataset(Record, frozen=True, kw_only=True):
-    """A dataset version with its rows."""
+    """A dataset version with its rows; ``extras``, by split, are what objectives other than choice want."""
 
     version: DatasetVersion
     train: tuple[ChoiceSet, ...]
     validation: tuple[ChoiceSet, ...]
     test: tuple[ChoiceSet, ...]
+    extras: dict[SplitName, tuple[Extra, ...]] = field(default_factory=dict)
 
 
 class Step(Record, frozen=True, kw_only=True):
     """One optimiser step, or, where ``split`` is ``validation``, one pass over the validation rows.
 
     ``loss`` is in nats a choice set; ``accuracy`` is the share of sets whose picked reply scored highest.
+    In a step of another objective, ``loss`` is the weighted sum of the losses ``parts``, and ``accuracy``
+    counts liked and disliked replies that were told apart as well; with demonstrations alone it is ``None``.
     """
 
     step: int
@@ -75,15 +168,17 @@ class Step(Record, frozen=True, kw_only=True):
     epoch: float
     split: SplitName
     loss: float
-    accuracy: float
+    accuracy: float | None
     learning_rate: float = 0.0
     seconds: float = 0.0
+    parts: dict[str, float] = field(default_factory=dict)
 
 
 class TrainingRun(Record, frozen=True, kw_only=True):
     """A finished training run; its adapter lies in the folder that was given to ``train``.
 
-    ``offsets`` are those of places that took part in the loss, by the number of replies shown.
+    ``offsets`` are those of places that took part in the loss, by the number of replies shown. ``rows`` says
+    how many rows each objective of a mixture learned from.
     """
 
     id: str
@@ -95,6 +190,7 @@ class TrainingRun(Record, frozen=True, kw_only=True):
     truncated: int
     started_at: datetime
     offsets: dict[int, tuple[float, ...]] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
 
 
 class Figures(Record, frozen=True, kw_only=True):

@@ -21,6 +21,7 @@ from picktune_retrain import nights
 from picktune_retrain.basemodel import BaseModel
 from picktune_retrain.errors import NightStopped
 from picktune_retrain.evaluate import Judgement, evaluate, outcomes
+from picktune_retrain.mixture import wanted
 from picktune_retrain.nights import Manifest, Night
 from picktune_retrain.plan import Plan, Watch
 from picktune_retrain.records import Dataset, TrainingRun
@@ -64,6 +65,7 @@ class Stages:
                 seed=self.plan.recipe.seed,
                 now=now,
                 earlier=datasets.load_splits(self.home / "datasets"),
+                extras=wanted(self.plan.recipe),
             )
         finally:
             reader.close()
@@ -104,6 +106,7 @@ class Stages:
             run = train(
                 dataset.train,
                 dataset.validation,
+                extras=dataset.extras.get("train", ()),
                 dataset_id=made.dataset_id,
                 base_model=made.base.name,
                 recipe=made.recipe,
@@ -147,10 +150,10 @@ class Stages:
                 recipe=made.recipe,
                 progress=self._scored,
             )
-        beta, seed = made.recipe.beta, made.recipe.seed
+        beta, seed, a_token = made.recipe.beta, made.recipe.seed, made.recipe.length_normalised
         return Judgement(
-            evaluation=evaluate(dataset.test, scores, beta=beta, seed=seed),
-            outcomes=tuple(outcomes(dataset.test, scores, beta=beta)),
+            evaluation=evaluate(dataset.test, scores, beta=beta, seed=seed, a_token=a_token),
+            outcomes=tuple(outcomes(dataset.test, scores, beta=beta, a_token=a_token)),
         )
 
     def _scored(self, done: int, total: int) -> None:

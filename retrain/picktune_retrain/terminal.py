@@ -23,16 +23,25 @@ WORDS = {
 }
 
 
+_EXTRAS = {
+    "labelled": ("reply that was liked or not", "replies that were liked or not"),
+    "written": ("written reply", "written replies"),
+    "tie": ("tie", "ties"),
+    "scenario": ("slate of a scenario", "slates of scenarios"),
+}
+
+
 def card(version: DatasetVersion) -> str:
     """A dataset version in a line."""
     counts = version.counts
     dropped = ", ".join(f"{reason} {count}" for reason, count in version.dropped.items())
+    extras = ", ".join(f"{count} {_EXTRAS[kind][count != 1]}" for kind, count in version.extras.items())
     simulated = "; with simulated picks" if version.simulated else ""
     return (
         f"dataset {version.id[:12]}: {counts['train']} picks to train on, {counts['validation']} to validate "
         f"and {counts['test']} held out; {sum(version.conversations.values())} conversations, "
         f"{version.annotators} annotator{'' if version.annotators == 1 else 's'}"
-        f"{f'; left out: {dropped}' if dropped else ''}{simulated}"
+        f"{f'; also {extras}' if extras else ''}{f'; left out: {dropped}' if dropped else ''}{simulated}"
     )
 
 
@@ -148,4 +157,6 @@ class Bars:
 
 
 def _figures(step: Step) -> str:
-    return f"loss {step.loss:.3f}, accuracy {step.accuracy:.0%}"
+    parts = f" ({', '.join(f'{name} {part:.3f}' for name, part in step.parts.items())})" if step.parts else ""
+    right = "" if step.accuracy is None else f", accuracy {step.accuracy:.0%}"
+    return f"loss {step.loss:.3f}{parts}{right}"

@@ -1,4 +1,4 @@
-"""Training on choices: one loop that reads from top to bottom."""
+"""Training on what people decided: one loop that reads from top to bottom."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
-from statistics import fmean
 
 from msgspec import structs
 from picktune.records import ChoiceSet, new_id
@@ -21,22 +20,23 @@ from picktune_retrain.models import require_torch
 require_torch()
 
 import torch  # noqa: E402
-from torch import Tensor  # noqa: E402
 
-from picktune_retrain import encoding, forward, models  # noqa: E402
+from picktune_retrain import encoding, forward, mixture, models  # noqa: E402
 from picktune_retrain.checkpoint import Keeper, Progress  # noqa: E402
-from picktune_retrain.choice import choice_loss, choice_scores  # noqa: E402
 from picktune_retrain.encoding import EncodedSet  # noqa: E402
 from picktune_retrain.errors import NothingToTrain, TrainingDiverged, TrainingInterrupted  # noqa: E402
+from picktune_retrain.examples import Examples, batches, examples, label_weights  # noqa: E402
+from picktune_retrain.losses import Losses, Tally, known_batches  # noqa: E402
 from picktune_retrain.models import Model  # noqa: E402
 from picktune_retrain.packing import bundles  # noqa: E402
-from picktune_retrain.records import Recipe, SplitName, Step, TrainingRun  # noqa: E402
+from picktune_retrain.records import Extra, Recipe, SplitName, Step, TrainingRun  # noqa: E402
 
 
 def train(
     train: Sequence[ChoiceSet],
     validation: Sequence[ChoiceSet] = (),
     *,
+    extras: Sequence[Extra] = (),
     dataset_id: str,
     base_model: str | Path | None,
     recipe: Recipe,
@@ -49,6 +49,9 @@ def train(
     now: datetime,
 ) -> TrainingRun:
     """Train a LoRA adapter on ``train`` and write it to ``folder`` as PEFT does.
+
+    ``extras`` are what objectives other than choice learn from: see ``Recipe`` and ``mixture``. Whatever is
+    learned, ``validation`` is scored by the choice loss, so that objectives can be compared.
 
     ``progress`` gets a record of every step, and of every pass over ``validation`` (one an epoch);
     ``referenced`` hears before that how many of how many sets have their reference values.
@@ -63,31 +66,43 @@ def train(
     encoded.
     """
     began = time.perf_counter()
-    if not train:
+    objectives = mixture.check(recipe)
+    if not train and not extras:
         raise NothingToTrain(f"dataset {dataset_id!r} has no choice sets to train on; collect more picks")
     model = models.load(base_model, recipe)
     models.add_adapter(model, recipe)
     weights = model.parameters()
     optimizer = torch.optim.AdamW(weights.values(), lr=recipe.learning_rate, weight_decay=0.0)
-    encoded = [encoding.encode(one, model.tokenizer, recipe) for one in (*train, *validation)]
+    found = examples(train, extras, model.tokenizer, recipe, objectives)
+    if not found.all:
+        raise NothingToTrain(
+            f"dataset {dataset_id!r} has nothing that the objective {recipe.objective} learns from; collect "
+            "more, or train another objective"
+        )
+    held = [encoding.encode(one, model.tokenizer, recipe) for one in validation]
+    encoded = [*found.all, *held]
     forward.choose_layout(model, encoded)
     keeper = Keeper(state, weights, optimizer)
     places = {shown: torch.tensor(values, device=model.device) for shown, values in (offsets or {}).items()}
 
-    # Batches are made up once, each of rows of several sets; an epoch only takes them in another order. So
-    # the reference, which is the base itself, is computed once, in the very rows of the policy, and kept.
-    batches = _batches(encoded[: len(train)], recipe)
-    checks = list(bundles(encoded[len(train) :], recipe.batch))
-    fingerprint = _fingerprint(encoded, len(train), model, recipe, offsets)
+    # Batches are made up once, each of rows of several examples; an epoch only takes them in another order.
+    # So the reference, which is the base itself, is computed once, in the very rows of the policy, and kept.
+    steps = batches(found, recipe)
+    checks = list(bundles(held, recipe.batch))
+    fingerprint = _fingerprint(encoded, len(found.all), model, recipe, offsets)
+    losses = Losses(model, recipe, objectives, places, label_weights(found.labels, recipe))
+    judge = Losses(model, recipe, {"choice": 1.0}, places)
     run = keeper.restore(fingerprint)
     if run is None:
         reference: list[tuple[float, ...]] = []
-        for sets in (*chain(*batches), *checks):
+        rows = [*chain(*steps), *checks]
+        for row in rows:
             if should_stop is not None and should_stop():
                 raise TrainingInterrupted("stopped before the first step; nothing is lost, run it again")
-            reference += forward.reference_log_probs(model, sets)
+            written = row[0].kind == "text"  # its own likelihood is all that counts
+            reference += [()] * len(row) if written else forward.reference_log_probs(model, row)
             if referenced is not None:
-                referenced(len(reference), len(encoded))
+                referenced(len(reference), sum(map(len, rows)))
         seconds = time.perf_counter() - began
         run = Progress(
             run_id=new_id(),
@@ -99,9 +114,9 @@ def train(
         keeper.save(run)
     began = time.perf_counter() - run.seconds
     known = iter(run.reference)
-    training = [[[(one, next(known)) for one in sets] for sets in batch] for batch in batches]
-    checking = [[(one, next(known)) for one in sets] for sets in checks]
-    per_epoch = len(batches)
+    training = known_batches(steps, known)
+    checking = [[(one, next(known)) for one in row] for row in checks]
+    per_epoch = len(training)
     total = per_epoch * recipe.epochs
 
     for number in range(run.step + 1, total + 1):
@@ -113,19 +128,17 @@ def train(
         # Load a batch; loss and gradient, row by row.
         batch = training[_place(number - 1, per_epoch, recipe)]
         step_began = time.perf_counter()
-        results: list[_Result] = []
         with models.dropout(model, recipe.seed + number):
-            for row in batch:
-                losses, hits = _losses(model, row, recipe, places)
-                (losses.sum() / sum(map(len, batch))).backward()  # type: ignore[no-untyped-call]
-                results += zip(losses.tolist(), hits, strict=True)
+            tally = losses.backward(batch)
 
         # Step.
         rate = recipe.learning_rate * _schedule(number, total, recipe.warmup)
         for group in optimizer.param_groups:
             group["lr"] = rate
         norm = float(torch.nn.utils.clip_grad_norm_(weights.values(), recipe.max_grad_norm))
-        record = _record(number, total, per_epoch, "train", results, rate, time.perf_counter() - step_began)
+        record = _record(
+            number, total, per_epoch, "train", tally, objectives, rate, time.perf_counter() - step_began
+        )
         if not math.isfinite(record.loss) or not math.isfinite(norm):
             raise TrainingDiverged(
                 f"step {number} of {total}: the loss is {record.loss:g}, the norm of its gradient {norm:g}; "
@@ -138,13 +151,14 @@ def train(
         # Validate, once an epoch.
         if number % per_epoch == 0 and checking:
             step_began = time.perf_counter()
-            results = []
+            tally = Tally()
             with torch.no_grad():
-                for row in checking:
-                    losses, hits = _losses(model, row, recipe, places)
-                    results += zip(losses.tolist(), hits, strict=True)
+                for check in checking:
+                    judge.of_row(check, tally)
             seconds = time.perf_counter() - step_began
-            records.append(_record(number, total, per_epoch, "validation", results, rate, seconds))
+            records.append(
+                _record(number, total, per_epoch, "validation", tally, {"choice": 1.0}, rate, seconds)
+            )
 
         # Save.
         run = structs.replace(
@@ -167,47 +181,8 @@ def train(
         truncated=sum(one.truncated for one in encoded),
         started_at=run.started_at,
         offsets={shown: tuple(values) for shown, values in (offsets or {}).items()},
+        rows={} if recipe.objective == "choice" else _rows(found, objectives),
     )
-
-
-_Row = Sequence[tuple[EncodedSet, tuple[float, ...]]]
-_Result = tuple[float, float]
-
-
-def _losses(
-    model: Model, row: _Row, recipe: Recipe, places: Mapping[int, Tensor]
-) -> tuple[Tensor, list[float]]:
-    """The loss of each set in nats, and whether its picked reply scored highest (a share, if several did)."""
-    losses, hits = [], []
-    policies = forward.policy_log_probs(model, [one for one, _ in row], grad=torch.is_grad_enabled())
-    for (one, base), policy in zip(row, policies, strict=True):
-        reference = torch.tensor(base, device=policy.device)
-        offsets = places.get(len(base))
-        loss = choice_loss(
-            policy,
-            reference,
-            one.chosen,
-            tokens=len(one.replies[one.chosen]),
-            same=one.same,
-            beta=recipe.beta,
-            lam=recipe.lam,
-            epsilon=recipe.epsilon,
-            weight=one.weight,
-            offsets=offsets,
-        )
-        scores = choice_scores(policy.detach(), reference, beta=recipe.beta, offsets=offsets)
-        top = (scores == scores.max()).tolist()
-        losses.append(loss)
-        hits.append(sum(best and alike for best, alike in zip(top, one.same, strict=True)) / max(sum(top), 1))
-    return torch.stack(losses), hits
-
-
-def _batches(encoded: Sequence[EncodedSet], recipe: Recipe) -> list[list[list[EncodedSet]]]:
-    """The sets in an order drawn from the seed, in batches, and each batch in rows."""
-    order = list(encoded)
-    random.Random(recipe.seed).shuffle(order)  # noqa: S311
-    chunks = (order[start : start + recipe.batch] for start in range(0, len(order), recipe.batch))
-    return [list(bundles(chunk, recipe.batch)) for chunk in chunks]
 
 
 def _place(step: int, per_epoch: int, recipe: Recipe) -> int:
@@ -231,21 +206,34 @@ def _record(
     total: int,
     per_epoch: int,
     split: SplitName,
-    results: Sequence[_Result],
+    tally: Tally,
+    weights: Mapping[mixture.Objective, float],
     rate: float,
     seconds: float,
 ) -> Step:
-    losses, hits = zip(*results, strict=True)
+    parts = tally.parts()
+    loss = sum(weights[name] * mean for name, mean in parts.items())
     return Step(
         step=number,
         steps=total,
         epoch=number / per_epoch,
         split=split,
-        loss=fmean(losses),
-        accuracy=fmean(hits),
+        loss=loss,
+        accuracy=tally.accuracy(),
         learning_rate=rate,
         seconds=seconds,
+        parts={str(name): mean for name, mean in parts.items()} if set(weights) != {"choice"} else {},
     )
+
+
+def _rows(found: Examples, objectives: Mapping[mixture.Objective, float]) -> dict[str, int]:
+    counts = {
+        "choice": len(found.sets),
+        "dpo": sum(bool(one.rejected) for one in found.sets),
+        "kto": len(found.labels),
+        "sft": len(found.texts),
+    }
+    return {name: counts[name] for name in objectives}
 
 
 def _fingerprint(
@@ -256,8 +244,26 @@ def _fingerprint(
     offsets: Mapping[int, Sequence[float]] | None,
 ) -> str:
     places = sorted((shown, tuple(values)) for shown, values in (offsets or {}).items())
-    parts = encoding.fingerprint(encoded), trained, model.name, model.dtype, model.packed, recipe, places
+    parts = (
+        encoding.fingerprint(encoded),
+        trained,
+        model.name,
+        model.dtype,
+        model.packed,
+        _Told(recipe),
+        places,
+    )
     return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+class _Told:
+    """A recipe as it was written down before it could say more, if it says no more."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+
+    def __repr__(self) -> str:
+        return self.recipe.told()
 
 
 def _write_adapter(model: Model, folder: Path) -> None:

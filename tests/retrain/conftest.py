@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 from picktune.log import SQLiteLog
-from picktune.records import AnnotatorRole, Candidate, Exposure, Message, Pick, Slate, Turn
+from picktune.records import AnnotatorRole, Candidate, Exposure, Message, Pick, Reaction, Slate, Turn
 
 EVENING = datetime(2026, 11, 23, 20, 0, tzinfo=UTC)
 GOOD = ("Sorry! Which order?", "Sorry! Your order number?", "Sorry, which order is it?")
@@ -53,6 +54,84 @@ def fill_log() -> FillLog:
         return home
 
     return fill
+
+
+@pytest.fixture(scope="session")
+def fill_others() -> Callable[[Path, int], Path]:
+    """Puts so many decided slates of each other kind into a home's log: edits, none good, ties, thumbs."""
+
+    def fill(home: Path, each: int = 6) -> Path:
+        home.mkdir(parents=True, exist_ok=True)
+        asyncio.run(_fill_others(home / "picktune.db", each))
+        return home
+
+    return fill
+
+
+async def _fill_others(path: Path, each: int) -> None:
+    async with SQLiteLog.open(path) as log:
+        for number in range(each):
+            for kind in ("edit", "written", "none_good", "tie", "thumb"):
+                at = EVENING + timedelta(seconds=number)
+                rng = random.Random(f"{kind}:{number}")
+                texts = [rng.choice(GOOD), *rng.sample(OTHERS, 2)]
+                name = f"{kind}-{number:03}"
+                slate = Slate(
+                    id=f"slate-{name}",
+                    turn=Turn(
+                        id=f"turn-{name}",
+                        conversation_id=f"conversation-{name}",
+                        messages=(Message(role="user", content=f"What of my {kind} {number}?"),),
+                        tags=(kind,),
+                        created_at=at,
+                    ),
+                    candidates=tuple(
+                        Candidate(
+                            id=f"{name}-{place}",
+                            arm="base",
+                            kind="base",
+                            model=None,
+                            text=text,
+                            position=place,
+                            propensity=1.0,
+                            tokens=9,
+                            latency=0.1,
+                        )
+                        for place, text in enumerate(texts)
+                    ),
+                    policy="3",
+                    seed=number,
+                    complete=True,
+                    created_at=at,
+                )
+                order = tuple(candidate.id for candidate in slate.candidates)
+                await log.add_slate(slate)
+                await log.add_exposure(Exposure(slate_id=slate.id, viewer="ann", order=order, shown_at=at))
+                if kind == "thumb":
+                    for place, candidate in enumerate(order):
+                        await log.react(
+                            Reaction(
+                                key=f"thumb-{candidate}",
+                                candidate_id=candidate,
+                                value="down" if place else "up",
+                                annotator="ann",
+                                role="agent",
+                                reacted_at=at,
+                            )
+                        )
+                    continue
+                await log.record(
+                    Pick(
+                        key=f"key-{name}",
+                        slate_id=slate.id,
+                        verdict={"edit": "chosen", "tie": "tie"}.get(kind, "none_good"),
+                        candidate_id=order[0] if kind in ("edit", "tie") else None,
+                        edited_text=f"Sorry! Which {number}?" if kind in ("edit", "written") else None,
+                        annotator="ann",
+                        role="agent",
+                        decided_at=at,
+                    )
+                )
 
 
 async def _fill(

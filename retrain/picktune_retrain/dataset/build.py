@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
 from picktune.log.base import LogReader
 from picktune.records import AnnotatorRole, ChoiceSet
 
 from picktune_retrain.dataset.clean import clean
-from picktune_retrain.dataset.split import SHARES, Splits, deal
-from picktune_retrain.records import Dataset, DatasetVersion, SplitName
+from picktune_retrain.dataset.extras import encode_extra, read_extras, read_scenarios, scenario_rows
+from picktune_retrain.dataset.split import SHARES, Splits, deal, remember
+from picktune_retrain.records import Dataset, DatasetVersion, Extra, ExtraKind, Scenario, SplitName
 
 
 def build_dataset(
@@ -23,19 +26,34 @@ def build_dataset(
     seed: int = 0,
     now: datetime,
     earlier: Splits | None = None,
+    extras: Collection[ExtraKind] = (),
 ) -> Dataset:
-    """Freeze the standing picks made by ``roles`` before ``until``.
+    """Freeze the standing picks made by ``roles`` before ``until``, and ``extras`` of these kinds.
 
     Conversations that ``earlier`` places keep their place: pass what ``load_splits`` gives, and hand the
     dataset to ``save_splits`` for its places to last. The same log with the same ``earlier`` gives the same
-    id. ``seed`` decides only where *new* conversations go.
+    id. ``seed`` decides only where *new* conversations go. Extras follow the choice sets of their
+    conversation, and change neither their places nor, where there are none, the id.
     """
     rows = sorted(reader.choice_sets(until=until, roles=tuple(roles)), key=_order)
     kept, dropped = clean(rows)
     by_split, bridging = deal(kept, earlier or Splits(), seed=seed)
     if bridging:
         dropped["bridges_splits"] = bridging
-    return assemble(by_split, until=until, dropped=dropped, now=now)
+    found: dict[SplitName, list[Extra]] = {}
+    if extras:
+        others, faults = read_extras(reader, extras, until=until, roles=roles)
+        dealt, bridging = deal(others, remember(earlier or Splits(), by_split), seed=seed)
+        if bridging:
+            faults["bridges_splits"] = faults.get("bridges_splits", 0) + bridging
+        for reason, count in sorted(faults.items()):
+            dropped[reason] = dropped.get(reason, 0) + count
+        scenarios = read_scenarios(reader, until=until, roles=roles) if "scenario" in extras else {}
+        found = {
+            name: [*dealt[name], *scenario_rows([*by_split[name], *dealt[name]], scenarios)]
+            for name in SHARES
+        }
+    return assemble(by_split, until=until, dropped=dropped, now=now, extras=found)
 
 
 def assemble(
@@ -44,11 +62,15 @@ def assemble(
     until: datetime,
     dropped: dict[str, int],
     now: datetime,
+    extras: Mapping[SplitName, Sequence[Extra]] | None = None,
 ) -> Dataset:
     """A dataset out of rows that are split already."""
-    rows = [row for members in by_split.values() for row in members]
+    frozen = {name: tuple(members) for name, members in (extras or {}).items() if members}
+    others = [row for members in frozen.values() for row in members if not isinstance(row, Scenario)]
+    rows = [*(row for members in by_split.values() for row in members), *others]
+    kinds: Counter[ExtraKind] = Counter(kind_of(row) for row in frozen.get("train", ()))
     version = DatasetVersion(
-        id=dataset_id(by_split),
+        id=dataset_id(by_split, frozen),
         until=until,
         counts={name: len(members) for name, members in by_split.items()},
         conversations={
@@ -58,23 +80,42 @@ def assemble(
         dropped=dropped,
         simulated=any(row.role == "model" for row in rows),
         created_at=now,
+        extras=dict(sorted(kinds.items())),
     )
     return Dataset(
         version=version,
         train=tuple(by_split["train"]),
         validation=tuple(by_split["validation"]),
         test=tuple(by_split["test"]),
+        extras=frozen,
     )
 
 
-def dataset_id(by_split: Mapping[SplitName, Sequence[ChoiceSet]]) -> str:
-    """SHA-256 (hex) over the splits' names and their rows as canonical JSON lines, in order."""
+def dataset_id(
+    by_split: Mapping[SplitName, Sequence[ChoiceSet]],
+    extras: Mapping[SplitName, Sequence[Extra]] | None = None,
+) -> str:
+    """SHA-256 (hex) over the splits' names and their rows as canonical JSON lines, in order.
+
+    Extras follow after all of them; a dataset without any has the id that it had before there were any.
+    """
     digest = hashlib.sha256()
     for name in SHARES:
         digest.update(f"{name}\n".encode())
         for row in by_split[name]:
             digest.update(encode(row))
+    for name in SHARES:
+        for place, extra in enumerate((extras or {}).get(name, ())):
+            digest.update(b"" if place else f"{name}.extras\n".encode())
+            digest.update(encode_extra(extra))
     return digest.hexdigest()
+
+
+def kind_of(row: Extra) -> ExtraKind:
+    """The kind of an extra row, as its line of JSON says it."""
+    kind: Any = row.__struct_config__.tag
+    found: ExtraKind = kind
+    return found
 
 
 def encode(row: ChoiceSet) -> bytes:

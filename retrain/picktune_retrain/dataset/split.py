@@ -13,14 +13,31 @@ import hashlib
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, Protocol, TypeVar
 
 from msgspec import field
-from picktune.records import ChoiceSet, Record
+from picktune.records import Message, Record
 
 from picktune_retrain.records import SplitName
 
 SHARES: dict[SplitName, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
+
+
+class Placed(Protocol):
+    """What is placed: anything that was said in a conversation."""
+
+    @property
+    def conversation_id(self) -> str:
+        """Whatever has the same one stays together."""
+        ...
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The messages before the reply; the first that a person says is the opening."""
+        ...
+
+
+Row = TypeVar("Row", bound=Placed)
 
 
 class Splits(Record, frozen=True, kw_only=True):
@@ -30,9 +47,7 @@ class Splits(Record, frozen=True, kw_only=True):
     places: dict[str, SplitName] = field(default_factory=dict)
 
 
-def deal(
-    rows: Sequence[ChoiceSet], earlier: Splits, *, seed: int
-) -> tuple[dict[SplitName, list[ChoiceSet]], int]:
+def deal(rows: Sequence[Row], earlier: Splits, *, seed: int) -> tuple[dict[SplitName, list[Row]], int]:
     """Place every row; returns the rows by split, and how many were left out.
 
     A row is left out only if its conversation and its opening message were placed on different sides on
@@ -55,7 +70,7 @@ def deal(
         split = min(SHARES, key=lambda name: (filled[name] + sizes[cluster] / 2) / SHARES[name])
         filled[split] += sizes[cluster]
         dealt[cluster] = split
-    by_split: dict[SplitName, list[ChoiceSet]] = {name: [] for name in SHARES}
+    by_split: dict[SplitName, list[Row]] = {name: [] for name in SHARES}
     for i in kept:
         split = places.get(nodes[i][0]) or dealt[clusters[nodes[i][0]]]
         places.update(dict.fromkeys(nodes[i], split))
@@ -63,7 +78,7 @@ def deal(
     return by_split, len(rows) - len(kept)
 
 
-def remember(splits: Splits, rows: Mapping[SplitName, Sequence[ChoiceSet]]) -> Splits:
+def remember(splits: Splits, rows: Mapping[SplitName, Sequence[Placed]]) -> Splits:
     """The splits with the places of these rows added; a place that is known already stands."""
     places = dict(splits.places)
     for split, members in rows.items():
@@ -73,14 +88,14 @@ def remember(splits: Splits, rows: Mapping[SplitName, Sequence[ChoiceSet]]) -> S
     return Splits(places=places)
 
 
-def cluster_names(rows: Sequence[ChoiceSet]) -> list[str]:
+def cluster_names(rows: Sequence[Placed]) -> list[str]:
     """For each row the name of its cluster: equal for rows that hang together by conversation or opening."""
     nodes = [_nodes(row) for row in rows]
     clusters = _clusters(nodes)
     return [clusters[conversation] for conversation, _ in nodes]
 
 
-def _nodes(row: ChoiceSet) -> tuple[str, str]:
+def _nodes(row: Placed) -> tuple[str, str]:
     opening = next((message.content for message in row.messages if message.role == "user"), None)
     if opening is None or not opening.strip():
         opening = next(message.content for message in row.messages if message.content.strip())

@@ -1,4 +1,8 @@
-"""Where dataset versions lie: ``<home>/datasets/<id>/`` with a manifest and one JSONL file a split."""
+"""Where dataset versions lie: ``<home>/datasets/<id>/`` with a manifest and one JSONL file a split.
+
+What else a dataset holds to learn from lies beside them in ``<split>.extras.jsonl``, a line of JSON each with
+its kind as ``type``; such a file is there only if it has lines.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +16,19 @@ from picktune.records import ChoiceSet
 from picktune_adapters import disk
 
 from picktune_retrain.dataset.build import dataset_id, encode
-from picktune_retrain.dataset.split import Splits, remember
+from picktune_retrain.dataset.extras import encode_extra
+from picktune_retrain.dataset.split import Placed, Splits, remember
 from picktune_retrain.errors import DatasetCorrupt, DatasetNotFound, StateCorrupt
-from picktune_retrain.records import Dataset, DatasetVersion, SplitName
+from picktune_retrain.records import (
+    Dataset,
+    DatasetVersion,
+    Extra,
+    Labelled,
+    Scenario,
+    SplitName,
+    Tie,
+    Written,
+)
 
 _SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 
@@ -31,6 +45,8 @@ def save_dataset(dataset: Dataset, folder: Path) -> Path:
         for name in _SPLITS:
             rows = b"".join(encode(row) for row in _rows(dataset, name))
             disk.write_new(temporary / f"{name}.jsonl", rows)
+            if extras := dataset.extras.get(name):
+                disk.write_new(temporary / f"{name}.extras.jsonl", b"".join(map(encode_extra, extras)))
         manifest = msgspec.json.format(msgspec.json.encode(dataset.version), indent=2)
         disk.write_new(temporary / "manifest.json", manifest)
         disk.sync_folder(temporary)
@@ -55,12 +71,13 @@ def load_dataset(version_id: str, folder: Path) -> Dataset:
         version = msgspec.json.decode((home / "manifest.json").read_bytes(), type=DatasetVersion)
         decoder = msgspec.json.Decoder(ChoiceSet)
         rows = {name: tuple(decoder.decode_lines((home / f"{name}.jsonl").read_bytes())) for name in _SPLITS}
+        extras = {name: tuple(read) for name in _SPLITS if (read := _extras(home / f"{name}.extras.jsonl"))}
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise DatasetCorrupt(f"dataset {version_id} cannot be read ({error}); {remedy}") from error
-    found = dataset_id(rows)
+    found = dataset_id(rows, extras)
     if not version_id == version.id == found:
         raise DatasetCorrupt(f"dataset {version_id} holds other rows than its id says ({found}); {remedy}")
-    return Dataset(version=version, **{name: rows[name] for name in _SPLITS})
+    return Dataset(version=version, **{name: rows[name] for name in _SPLITS}, extras=extras)
 
 
 def save_lineage(dataset: Dataset, home: Path) -> Path:
@@ -69,8 +86,11 @@ def save_lineage(dataset: Dataset, home: Path) -> Path:
     head = DatasetHead(
         dataset_id=version.id, until=version.until, created_at=version.created_at, counts=version.counts
     )
-    picks = ((name, row.slate_id, row.decided_at) for name in _SPLITS for row in _rows(dataset, name))
-    return keep_lineage(home, head, picks)
+    picks = [(name, row.slate_id, row.decided_at) for name in _SPLITS for row in _rows(dataset, name)]
+    more = ((name, row.slate_id, row.decided_at) for name in _SPLITS for row in _others(dataset, name))
+    # An edit is known by its pick already.
+    known = set(picks)
+    return keep_lineage(home, head, picks + [one for one in dict.fromkeys(more) if one not in known])
 
 
 def load_splits(folder: Path) -> Splits:
@@ -104,8 +124,19 @@ def _won_back(folder: Path) -> Splits:
     return splits
 
 
-def _by_split(dataset: Dataset) -> dict[SplitName, tuple[ChoiceSet, ...]]:
-    return {name: _rows(dataset, name) for name in _SPLITS}
+def _by_split(dataset: Dataset) -> dict[SplitName, tuple[Placed, ...]]:
+    return {name: (*_rows(dataset, name), *_others(dataset, name)) for name in _SPLITS}
+
+
+def _others(dataset: Dataset, name: SplitName) -> list[Labelled | Written | Tie]:
+    return [row for row in dataset.extras.get(name, ()) if not isinstance(row, Scenario)]
+
+
+def _extras(path: Path) -> list[Extra]:
+    if not path.exists():
+        return []
+    found: list[Extra] = msgspec.json.Decoder(Extra).decode_lines(path.read_bytes())
+    return found
 
 
 def _rows(dataset: Dataset, name: SplitName) -> tuple[ChoiceSet, ...]:

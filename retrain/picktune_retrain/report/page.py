@@ -91,6 +91,7 @@ def render(account: Account, *, locale: Locale = "en", plots: bool = False) -> s
             before=account.replaced,
             run=run,
             recipe=run.recipe,
+            rows=", ".join(f"{name} {count}" for name, count in run.rows.items()),
             charts=_charts(account),
             window=window([(step.step, step.loss) for step in run.steps if step.split == "train"]),
             examples=_examples(account.dataset.test, account.outcomes),
@@ -121,14 +122,16 @@ def _charts(account: Account) -> list[dict[str, Any]]:
     losses = [math.log(len(one.replies) / _copies(one)) for one in sets]
     accuracies = [_copies(one) / len(one.replies) for one in sets]
     charts = []
+    plain = account.run.recipe.objective == "choice"
     for field, chances, percent in (("loss", losses, False), ("accuracy", accuracies, True)):
-        train = [(step.step, getattr(step, field)) for step in steps if step.split == "train"]
-        validation = [(step.step, getattr(step, field)) for step in steps if step.split == "validation"]
+        known = [(step.split, step.step, getattr(step, field)) for step in steps]
+        train = [(step, value) for split, step, value in known if split == "train" and value is not None]
+        validation = [(step, value) for split, step, value in known if split == "validation"]
         chance = fmean(chances) if chances else 0.0
         form = "{:.0%}" if percent else "{:.3f}"
         charts.append(
             {
-                "title": f"{field}_curve",
+                "title": f"{field}_curve" if plain else f"{field}_curve_of_others",
                 "svg": curve(train, validation, chance, percent=percent, label=WORDS[f"{field}_curve"][0]),
                 "last": form.format(validation[-1][1]) if validation else None,
                 "chance": form.format(chance),

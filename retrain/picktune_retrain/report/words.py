@@ -51,6 +51,16 @@ WORDS: dict[str, tuple[str, str]] = {
         "Loss, nats a choice set, with the λ term of the picked reply's own likelihood",
         "损失（每组选择，nat；含被选回复自身似然的 λ 项）",
     ),
+    "loss_curve_of_others": (
+        "Loss: the weighted sum of the objectives; validation by the choice loss, nats a choice set",
+        "损失：各目标的加权和；验证为选择损失（每组选择，nat）",
+    ),
+    "accuracy_curve_of_others": (
+        "Share of choices and of liked or disliked replies that were told right",
+        "选择及好评/差评判断正确的比例",
+    ),
+    "objective": ("Objective", "训练目标"),
+    "objective_rows": ("{objective} · rows: {rows}", "{objective} · 行数：{rows}"),
     "accuracy_curve": ("Share of sets whose picked reply scores highest", "被选回复得分最高的比例"),
     "optimiser_steps": ("optimiser steps", "优化步数"),
     "train": ("train", "训练"),

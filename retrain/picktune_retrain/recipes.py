@@ -1,0 +1,130 @@
+"""The options of ``picktune nightly`` that make up a recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+from picktune.errors import InvalidInput
+
+from picktune_retrain import mixture
+from picktune_retrain.records import Recipe
+
+RECIPE = Recipe()
+F = TypeVar("F", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option("--epochs", type=click.IntRange(1, 100), default=RECIPE.epochs, show_default=True),
+    click.option("--batch", type=click.IntRange(1, 1024), default=RECIPE.batch, show_default=True),
+    click.option("--rank", type=click.IntRange(1, 64), default=RECIPE.rank, show_default=True),
+    click.option(
+        "--learning-rate",
+        type=click.FloatRange(0, 1, min_open=True),
+        default=RECIPE.learning_rate,
+        show_default=True,
+    ),
+    click.option("--seed", type=click.IntRange(0), default=RECIPE.seed, show_default=True),
+    click.option(
+        "--objective",
+        default=RECIPE.objective,
+        show_default=True,
+        metavar="MIXTURE",
+        help="What is learned: choice, dpo, kto or sft, or several with weights, as choice=1,sft=0.1.",
+    ),
+    click.option(
+        "--pairs",
+        type=click.Choice(["all", "one"]),
+        default=RECIPE.pairs,
+        show_default=True,
+        help="With dpo: every pair of a choice set, or one at random.",
+    ),
+    click.option("--edits", is_flag=True, help="What people wrote is the best member of its choice set."),
+    click.option(
+        "--ties",
+        type=click.Choice(["off", "set", "even"]),
+        default=RECIPE.ties,
+        show_default=True,
+        help="Learn from ties too: as sets, or as evenly split choices.",
+    ),
+    click.option(
+        "--beta",
+        type=click.FloatRange(0, min_open=True),
+        default=RECIPE.beta,
+        show_default=True,
+        help="How far the adapter may move from the base; with --length-normalised try 5.",
+    ),
+    click.option(
+        "--label-smoothing",
+        "epsilon",
+        type=click.FloatRange(0, 1, max_open=True),
+        default=RECIPE.epsilon,
+        show_default=True,
+        help="The share of picks that are taken for noise.",
+    ),
+    click.option(
+        "--length-normalised", is_flag=True, help="Compare log-ratios a token, not of whole replies."
+    ),
+    click.option(
+        "--length-penalty",
+        type=click.FloatRange(0, 10),
+        default=RECIPE.length_penalty,
+        show_default=True,
+        help="How many nats of a preference each token of a longer reply explains.",
+    ),
+    click.option(
+        "--kto-weights",
+        type=(click.FloatRange(0), click.FloatRange(0)),
+        metavar="LIKED DISLIKED",
+        help="With kto: weights of liked and disliked replies; by default both weigh the same in sum.",
+    ),
+    click.option(
+        "--annotator-weight",
+        "annotator_weights",
+        multiple=True,
+        metavar="NAME=WEIGHT",
+        help="How much this annotator's rows count; 0 leaves them out. May be given several times.",
+    ),
+    click.option(
+        "--balance",
+        type=click.Choice(["none", "tag", "scenario"]),
+        default=RECIPE.balance,
+        show_default=True,
+        help="Draw equally often from each tag, or from each scenario.",
+    ),
+    click.option(
+        "--position-bias", is_flag=True, help="Take out how much the place of a reply sways those who pick."
+    ),
+)
+
+
+def recipe_options(command: F) -> F:
+    """Add the options to a command, which gets them by the names of the recipe's fields."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def recipe_of(flags: dict[str, Any]) -> Recipe:
+    """Take the recipe's fields out of a command's options; raises ``InvalidInput`` if they contradict."""
+    fields = {name: flags.pop(name) for name in list(flags) if name in Recipe.__struct_fields__}
+    fields["objective"] = mixture.canonical(fields["objective"])
+    fields["annotator_weights"] = dict(sorted(map(_weight, fields["annotator_weights"])))
+    # α = 2 r keeps the adapter's scale, and with it the learning rate, the same at every rank.
+    recipe = Recipe(**fields, alpha=2 * fields["rank"])
+    mixture.check(recipe)
+    return recipe
+
+
+def _weight(text: str) -> tuple[str, float]:
+    name, _, given = text.rpartition("=")
+    try:
+        weight = float(given)
+    except ValueError:
+        weight = -1.0
+    if not name or not 0 <= weight <= 1000:
+        raise InvalidInput(
+            f"--annotator-weight {text!r} is not understood; write it as ann=0.5, from 0 to 1000",
+            field="annotator_weights",
+        )
+    return name, weight
