@@ -316,5 +316,6 @@ def _is_final(picks: list[Pick]) -> bool:
 
 
 # Their rows join the table above.
+from picktune import api_campaigns as api_campaigns  # noqa: E402
 from picktune import api_signals as api_signals  # noqa: E402
 from picktune import api_support as api_support  # noqa: E402

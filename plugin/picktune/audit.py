@@ -27,6 +27,8 @@ Action = Literal[
     "backed_up",
     "pruned",
     "exported",
+    "campaign_created",
+    "campaign_closed",
 ]
 
 

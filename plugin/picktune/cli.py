@@ -20,6 +20,7 @@ COMMANDS = {
     "import": "picktune.commands.transfer:import_",
     "export": "picktune.commands.export:export",
     "support": "picktune.commands.support:support",
+    "campaign": "picktune.commands.campaign:campaign",
     "adapters": "picktune.commands.adapters:adapters",
     "promote": "picktune.commands.adapters:promote",
     "rollback": "picktune.commands.adapters:rollback",

@@ -9,7 +9,8 @@ PicktuneError
 ├── NotFound (LookupError)
 │   ├── SlateNotFound
 │   ├── CandidateNotFound
-│   └── ConversationNotFound
+│   ├── ConversationNotFound
+│   └── CampaignNotFound
 ├── Conflict (ValueError)
 │   ├── AlreadyDecided
 │   ├── NotShown
@@ -53,6 +54,7 @@ __all__ = [
     "AliasesMoved",
     "AlreadyDecided",
     "BaseUnreadable",
+    "CampaignNotFound",
     "CandidateNotFound",
     "Conflict",
     "ConversationNotFound",
@@ -143,6 +145,17 @@ class ConversationNotFound(NotFound):
 
     def __init__(self, conversation_id: str) -> None:
         super().__init__(f"no conversation with id {conversation_id!r}", field="conversation_id")
+
+
+class CampaignNotFound(NotFound):
+    """No campaign has that name."""
+
+    code = "campaign_not_found"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"no campaign named {name!r}; picktune campaign list shows those that there are", field="name"
+        )
 
 
 class Conflict(PicktuneError, ValueError):

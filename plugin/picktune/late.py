@@ -10,6 +10,7 @@ from typing import Protocol
 from anyio import to_thread
 from picktune_adapters import AdapterVersion, Aliases
 
+from picktune.campaigns import Campaign
 from picktune.log.base import Log, LogReader
 from picktune.records import Conversation, DecidedSlate, Exposure, Pick, Reaction, Slate
 from picktune.signals import Score, Signal
@@ -69,6 +70,12 @@ class LateLog:
 
     async def score(self, score: Score) -> Score:
         return await (await self._opened()).score(score)
+
+    async def add_campaign(self, campaign: Campaign) -> Campaign:
+        return await (await self._opened()).add_campaign(campaign)
+
+    async def close_campaign(self, name: str, *, at: datetime, by: str, why: str) -> Campaign:
+        return await (await self._opened()).close_campaign(name, at=at, by=by, why=why)
 
     async def saw_adapter(self, version: AdapterVersion, at: datetime) -> None:
         await (await self._opened()).saw_adapter(version, at)

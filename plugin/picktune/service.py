@@ -16,6 +16,8 @@ from picktune_adapters import Aliases
 from picktune_adapters.registry import Registry
 
 from picktune.auth import Auth
+from picktune.campaign_service import CampaignService
+from picktune.campaigns import TAG, check_tags, without_reserved
 from picktune.engines.base import Engine, Speaker
 from picktune.errors import Conflict, EngineDown, InvalidInput, LogUnavailable
 from picktune.follower import Follower
@@ -53,7 +55,7 @@ logger = logging.getLogger("picktune")
 ANSWERABLE = frozenset({"user", "tool"})
 
 
-class Service(SignalService):
+class Service(SignalService, CampaignService):
     """One running Picktune. ``start`` it in the event loop that will use it, and ``close`` it at the end."""
 
     def __init__(
@@ -168,14 +170,17 @@ class Service(SignalService):
         policy: str | None = None,
         sampling: Sampling | None = None,
         speaker: Speaker | None = None,
+        campaign: str | None = None,
     ) -> Slate:
         """Draw a slate for the messages and keep it; ``is_kept`` tells if it has to wait for the log.
 
-        ``sampling`` replaces the settings' own, and ``speaker`` the engine, for this slate. Raises
+        ``sampling`` replaces the settings' own, and ``speaker`` the engine, for this slate, which is drawn
+        under the ``campaign``. Raises
         ``InvalidInput`` for messages that leave nothing to answer or an unknown policy, ``EngineBusy`` and
         ``EngineDown``.
         """
         _check_answerable(messages)
+        check_tags(tags)
         chosen = policy_named(policy or self.settings.policy)
         now = self.now()
         turn = Turn(
@@ -183,7 +188,7 @@ class Service(SignalService):
             conversation_id=conversation_id or new_id(),
             messages=tuple(messages),
             user_ref=user_ref,
-            tags=tuple(tags),
+            tags=(*tags, *([TAG + campaign] if campaign else [])),
             locale=locale,
             created_at=now,
         )
@@ -353,8 +358,14 @@ class Service(SignalService):
                 f"conversation {conversation_id!r} waits for no reply; open another one",
                 field="conversation_id",
             )
+        campaign = await self.campaign_for(conversation, viewer)
         return await self.draw(
-            messages, conversation_id=conversation_id, tags=conversation.tags, locale=conversation.locale
+            messages,
+            conversation_id=conversation_id,
+            tags=without_reserved(conversation.tags),
+            locale=conversation.locale,
+            policy=campaign.policy if campaign else None,
+            campaign=campaign.name if campaign else None,
         )
 
     def _drawn(self, conversation_id: str, task: asyncio.Task[Slate]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from picktune.campaigns import TAG, without_reserved
 from picktune.errors import Conflict, ConversationNotFound, InvalidInput, NotShown
 from picktune.log.conversations import same_state
 from picktune.policy import POLICIES
@@ -76,6 +77,8 @@ class SignalService:
         """Keep an expert's mark; it is on disk when this returns. Raises what ``Log.score`` raises."""
         known = {one.name: one for one in self.scales()}
         if scale not in known:
+            known |= await self._ask(lambda reader: _campaign_scales(reader, candidate_id))
+        if scale not in known:
             raise InvalidInput(
                 f"no scale named {scale!r}; known: {', '.join(known) or 'none; see the setting scales'}",
                 field="scale",
@@ -124,7 +127,8 @@ class SignalService:
             turn.messages,
             conversation_id=turn.conversation_id,
             user_ref=turn.user_ref,
-            tags=turn.tags,
+            tags=without_reserved(turn.tags),
+            campaign=next((tag.removeprefix(TAG) for tag in turn.tags if tag.startswith(TAG)), None),
             locale=turn.locale,
             policy=slate.policy if slate.policy in POLICIES else None,
         )
@@ -166,3 +170,10 @@ def _earlier(reader: LogReader, slate: Slate, annotator: str, key: str) -> str |
                 field="slate_id",
             )
     return None
+
+
+def _campaign_scales(reader: LogReader, candidate_id: str) -> dict[str, Scale]:
+    """The scales of the campaigns under which the reply was drawn."""
+    tags = reader.slate_of_candidate(candidate_id).turn.tags
+    names = {tag.removeprefix(TAG) for tag in tags if tag.startswith(TAG)}
+    return {one.scale.name: one.scale for one in reader.campaigns() if one.name in names and one.scale}

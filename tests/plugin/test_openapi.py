@@ -81,6 +81,10 @@ async def test_real_answers_fit_their_schemas(document: dict[str, Any], api: Any
         ("post", "/v1/slates/{slate_id}/regenerate", again, by),
         ("post", "/v1/scores", "/v1/scores", {**by, "candidate_id": first, "scale": "quality", "value": 4}),
         ("get", "/v1/scales", "/v1/scales", None),
+        ("post", "/v1/campaigns", "/v1/campaigns", {"name": "c", "wanted": 3}),  # this key may not
+        ("get", "/v1/campaigns", "/v1/campaigns", None),
+        ("get", "/v1/campaigns/{name}", "/v1/campaigns/c", None),
+        ("post", "/v1/campaigns/{name}/close", "/v1/campaigns/c/close", {"reason": "r"}),
         ("get", "/v1/support", "/v1/support", None),
         ("get", "/v1/support/{by}", "/v1/support/tag", None),
         ("post", "/v1/conversations", "/v1/conversations", conversations),

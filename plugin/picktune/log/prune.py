@@ -107,6 +107,7 @@ def _delete(connection: sqlite3.Connection, before: int, after: int) -> tuple[Pr
         return connection.executemany(f"DELETE FROM {sql}", values).rowcount
 
     delete("signals WHERE slate_id = ?", slates)
+    delete("campaign_slates WHERE slate_id = ?", slates)
     pruned = Pruned(
         exposures=delete("exposures WHERE slate_id = ?", slates),
         candidates=delete("candidates WHERE slate_id = ?", slates),

@@ -10,7 +10,7 @@ import sqlite3
 
 from sqlite_utils import Database, Migrations
 
-from picktune.log import revision, scenarios, sealing, signal_schema
+from picktune.log import campaigns, revision, scenarios, sealing, signal_schema
 
 APPLICATION_ID = 0x7069636B  # "pick": how a log is told from any other SQLite database
 TABLES = (
@@ -26,7 +26,7 @@ TABLES = (
     "alias_changes",
 )
 # Those that came after the first schema.
-LATER = ("signals", "scores")
+LATER = ("signals", "scores", "campaigns", "campaign_slates")
 
 migrations = Migrations("picktune")
 
@@ -92,6 +92,12 @@ def signals_and_scores(db: Database) -> None:
 def revisions(db: Database) -> None:
     """Whoever keeps a copy of the decisions learns when it is stale."""
     revision.begin(db.conn)
+
+
+@migrations()
+def campaigns_and_their_slates(db: Database) -> None:
+    """Picks that are collected on purpose."""
+    db.executescript(campaigns.TABLES)
 
 
 _TABLES = """

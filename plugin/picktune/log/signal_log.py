@@ -1,4 +1,4 @@
-"""What a log keeps beside decisions: signals, scores, and edits as preferences."""
+"""What a log keeps beside decisions: signals, scores, campaigns, and edits as preferences."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from picktune.campaigns import Campaign
 from picktune.edits import EditPreference
-from picktune.records import AnnotatorRole
+from picktune.records import AnnotatorRole, Conversation
 from picktune.signals import Score, Signal, SignalKind
 
 
@@ -46,6 +47,26 @@ class SignalLogReader(Protocol):
         """Each standing edit over the reply that it began with, by time."""
         ...
 
+    def campaigns(self, *, closed: bool = True) -> list[Campaign]:
+        """The campaigns, the oldest first; without those that were closed, if ``closed`` is false."""
+        ...
+
+    def campaign(self, name: str) -> Campaign:
+        """The campaign of that name; raises ``CampaignNotFound``."""
+        ...
+
+    def campaign_counts(self, name: str, *, roles: Sequence[AnnotatorRole] | None = None) -> dict[str, int]:
+        """How many picks (chosen, tie, none good) stand on the campaign's slates, by annotator."""
+        ...
+
+    def campaign_conversations(self, campaign: Campaign, *, limit: int = 50) -> list[Conversation]:
+        """The open conversations that the campaign selects, the oldest update first."""
+        ...
+
+    def count_campaign_conversations(self, campaign: Campaign) -> int:
+        """How many there are."""
+        ...
+
 
 class SignalLog(Protocol):
     """The part of a ``Log`` that writes them."""
@@ -65,4 +86,12 @@ class SignalLog(Protocol):
         Raises ``CandidateNotFound``, ``NotShown``, ``KeyReused``, and ``InvalidInput`` for a mark that is not
         on its scale or that is no expert's.
         """
+        ...
+
+    async def add_campaign(self, campaign: Campaign) -> Campaign:
+        """Keep a campaign; the same one again changes nothing, another of its name is a ``Conflict``."""
+        ...
+
+    async def close_campaign(self, name: str, *, at: datetime, by: str, why: str) -> Campaign:
+        """Close a campaign for good and return it, as it was closed first; raises ``CampaignNotFound``."""
         ...

@@ -1,4 +1,4 @@
-"""Signals, scores and edits in a SQLite file: the parts that the log and its reader are made of."""
+"""Signals, scores, edits and campaigns in a SQLite file: parts of the log and its reader."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol, TypeVar
 
+from picktune.campaigns import Campaign
 from picktune.edits import EditPreference
-from picktune.log import edits, signals
+from picktune.log import campaigns, edits, signals
+from picktune.log.validity import aware, checked
 from picktune.log.writer import Writer
-from picktune.records import AnnotatorRole
+from picktune.records import AnnotatorRole, Conversation
 from picktune.signals import Score, Signal, SignalKind
 
 T = TypeVar("T")
@@ -62,6 +64,33 @@ class SignalReading:
         """See ``SignalLogReader``."""
         return self._stream(lambda c: edits.edit_preferences(c, since, until, roles))
 
+    def campaigns(self: Connected, *, closed: bool = True) -> list[Campaign]:
+        """See ``SignalLogReader``."""
+        with self._connection() as connection:
+            return campaigns.listed(connection, closed=closed)
+
+    def campaign(self: Connected, name: str) -> Campaign:
+        """See ``SignalLogReader``."""
+        with self._connection() as connection:
+            return campaigns.load(connection, name)
+
+    def campaign_counts(
+        self: Connected, name: str, *, roles: Sequence[AnnotatorRole] | None = None
+    ) -> dict[str, int]:
+        """See ``SignalLogReader``."""
+        with self._connection() as connection:
+            return campaigns.counts(connection, name, roles)
+
+    def campaign_conversations(self: Connected, campaign: Campaign, *, limit: int = 50) -> list[Conversation]:
+        """See ``SignalLogReader``."""
+        with self._connection() as connection:
+            return campaigns.waiting(connection, campaign.selection, limit)
+
+    def count_campaign_conversations(self: Connected, campaign: Campaign) -> int:
+        """See ``SignalLogReader``."""
+        with self._connection() as connection:
+            return campaigns.count_waiting(connection, campaign.selection)
+
 
 class SignalWriting:
     """The part of ``SQLiteLog`` that writes signals and scores; see ``SignalLog``."""
@@ -70,10 +99,20 @@ class SignalWriting:
 
     async def note(self, noted: Sequence[Signal]) -> list[Signal]:
         """See ``SignalLog``."""
-        checked = [signals.consistent_signal(signal) for signal in noted]
-        return await self._writer.do(lambda connection: signals.note(connection, checked))
+        sound = [signals.consistent_signal(signal) for signal in noted]
+        return await self._writer.do(lambda connection: signals.note(connection, sound))
 
     async def score(self, score: Score) -> Score:
         """See ``SignalLog``."""
         score = signals.consistent_score(score)
         return await self._writer.do(lambda connection: signals.score(connection, score))
+
+    async def add_campaign(self, campaign: Campaign) -> Campaign:
+        """See ``SignalLog``."""
+        campaign = checked(campaign)
+        return await self._writer.do(lambda connection: campaigns.add(connection, campaign))
+
+    async def close_campaign(self, name: str, *, at: datetime, by: str, why: str) -> Campaign:
+        """See ``SignalLog``."""
+        at = aware(at, "at")
+        return await self._writer.do(lambda connection: campaigns.close(connection, name, at, by, why))

@@ -7,7 +7,7 @@ import sqlite3
 from msgspec import structs
 
 from picktune.errors import CandidateNotFound, Conflict, InvalidInput, KeyReused, SlateNotFound
-from picktune.log import conversations, rows
+from picktune.log import campaigns, conversations, rows
 from picktune.log.chain import LINK, REACTIONS, SLATE_SEAL, seal
 from picktune.log.validity import checked
 from picktune.records import Exposure, Reaction, Slate
@@ -43,6 +43,7 @@ def add(connection: sqlite3.Connection, slate: Slate) -> None:
     candidates = [rows.candidate_row(slate.id, place, one) for place, one in enumerate(slate.candidates)]
     connection.execute(_insert("slates", f"{rows.SLATE}, {SLATE_SEAL}"), (*row, *seal(row, turn, candidates)))
     connection.executemany(_insert("candidates", rows.CANDIDATE), candidates)
+    campaigns.mark(connection, slate.id, slate.turn.tags)
 
 
 def load(connection: sqlite3.Connection, slate_id: str) -> Slate | None:

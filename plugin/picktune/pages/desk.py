@@ -12,14 +12,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from picktune.auth import Viewer
+from picktune.campaigns import without_reserved
 from picktune.errors import Conflict, ConversationNotFound, InvalidInput, SlateNotFound
 from picktune.log import LogReader
 from picktune.pages import reasons
 from picktune.pages.i18n import Translator, translator
 from picktune.pages.queue import Queue, read_queue
 from picktune.pages.render import html_lang, render
-from picktune.records import Exposure, LongText, Pick, Record, Slate, Turn
+from picktune.records import Conversation, Exposure, LongText, Pick, Record, Slate, Turn
 from picktune.service import Service
+from picktune.signals import Scale
 from picktune.wire import json_answer, read_body
 
 T = TypeVar("T")
@@ -42,7 +44,7 @@ class Desk:
 
     async def queue(self, request: Request, viewer: Viewer) -> Response:
         """The queue alone."""
-        queue = await self._queue(request, translator(request))
+        queue = await self._queue(request, translator(request), viewer)
         return render(
             request, "workbench.html", viewer=viewer, here="workbench", queue=queue, conversation=None
         )
@@ -51,7 +53,7 @@ class Desk:
         """One conversation beside the queue; its replies are asked for by the page's script."""
         t = translator(request)
         conversation = await self._service.conversation(request.path_params["conversation_id"])
-        queue = await self._queue(request, t)
+        queue = await self._queue(request, t, viewer)
         return render(
             request,
             "workbench.html",
@@ -63,7 +65,7 @@ class Desk:
             waiting=t.since(conversation.updated_at, self._service.now()),
             may_undo=not self._service.settings.reveal,
             next_id=queue.after(conversation.id),
-            scales=self._service.scales() if viewer.role == "expert" else (),
+            scales=await self._scales(conversation, viewer),
             reasons_for=reasons.FOR,
             reasons_against=reasons.AGAINST,
         )
@@ -71,7 +73,7 @@ class Desk:
     async def queue_data(self, request: Request, viewer: Viewer) -> Response:
         """The queue, and how the conversation ``?current=`` stands."""
         t = translator(request)
-        queue = await self._queue(request, t)
+        queue = await self._queue(request, t, viewer)
         current = None
         try:
             if wanted := request.query_params.get("current"):
@@ -134,7 +136,7 @@ class Desk:
             id=slate_id,
             conversation_id=conversation.id,
             messages=conversation.messages,
-            tags=conversation.tags,
+            tags=without_reserved(conversation.tags),
             locale=conversation.locale,
             created_at=now,
         )
@@ -149,9 +151,18 @@ class Desk:
             created_at=now,
         )
 
-    async def _queue(self, request: Request, t: Translator) -> Queue:
+    async def _scales(self, conversation: Conversation, viewer: Viewer) -> tuple[Scale, ...]:
+        if viewer.role != "expert":
+            return ()
+        campaign = await self._service.campaign_for(conversation, viewer.name)
+        own = (campaign.scale,) if campaign and campaign.scale else ()
+        names = {scale.name for scale in self._service.scales()}
+        return (*self._service.scales(), *(scale for scale in own if scale.name not in names))
+
+    async def _queue(self, request: Request, t: Translator, viewer: Viewer) -> Queue:
         query, now = request.query_params, self._service.now()
-        return await ask(self._service, lambda reader: read_queue(reader, query, t, now))
+        first = await self._service.campaign_queue(viewer.name)
+        return await ask(self._service, lambda reader: read_queue(reader, query, t, now, first))
 
 
 async def ask(service: Service, question: Callable[[LogReader], T]) -> T:

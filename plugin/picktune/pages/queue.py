@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from urllib.parse import urlencode
 
@@ -27,6 +27,7 @@ class Row(Record, frozen=True, kw_only=True):
     waiting: str
     updated: str
     since: str
+    campaign: str = ""
 
 
 class Segment(Record, frozen=True, kw_only=True):
@@ -67,8 +68,18 @@ class Queue(Record, frozen=True, kw_only=True):
         return ids[0] if ids else None
 
 
-def read_queue(reader: LogReader, query: Mapping[str, str], t: Translator, now: datetime) -> Queue:
-    """The page of the queue that the query (``locale``, ``q``, ``page``) asks for; odd values are ignored."""
+def read_queue(
+    reader: LogReader,
+    query: Mapping[str, str],
+    t: Translator,
+    now: datetime,
+    first_rows: Sequence[tuple[str, Conversation]] = (),
+) -> Queue:
+    """The page of the queue that the query (``locale``, ``q``, ``page``) asks for; odd values are ignored.
+
+    ``first_rows`` are conversations of campaigns, with the campaign's title: they stand first on the first
+    page, unless somebody searches.
+    """
     locale = query.get("locale", "")
     locale = locale if locale in LANGUAGES else ""
     search = query.get("q", "").strip()[:200]
@@ -81,8 +92,16 @@ def read_queue(reader: LogReader, query: Mapping[str, str], t: Translator, now: 
     else:
         total = reader.count_conversations(locale=locale or None)
         shown = reader.conversations(locale=locale or None, limit=PAGE, offset=first)
+    wanted = (
+        {}
+        if search or page > 1
+        else {one.id: (title, one) for title, one in first_rows if not locale or one.locale == locale}
+    )
     return Queue(
-        rows=tuple(_row(one, t, now) for one in shown),
+        rows=(
+            *(_row(one, t, now, title) for title, one in wanted.values()),
+            *(_row(one, t, now) for one in shown if one.id not in wanted),
+        ),
         segments=tuple(
             Segment(
                 name=t(f"language.{code}") if code else t("queue.all"),
@@ -114,7 +133,7 @@ def _matches(conversation: Conversation, search: str) -> bool:
     return all(word in text for word in search.casefold().split())
 
 
-def _row(conversation: Conversation, t: Translator, now: datetime) -> Row:
+def _row(conversation: Conversation, t: Translator, now: datetime, campaign: str = "") -> Row:
     said = [message.content for message in conversation.messages if message.role == "user"]
     return Row(
         id=conversation.id,
@@ -125,6 +144,7 @@ def _row(conversation: Conversation, t: Translator, now: datetime) -> Row:
         waiting=t.since(conversation.updated_at, now),
         updated=conversation.updated_at.isoformat(),
         since=t("queue.waiting_since", moment=t.moment(conversation.updated_at)),
+        campaign=campaign,
     )
 
 

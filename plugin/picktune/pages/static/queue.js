@@ -35,7 +35,10 @@ function show(rows, conversationId) {
     time.textContent = row.waiting;
     time.dateTime = row.updated;
     time.title = row.since;
-    item.querySelector(".tags").replaceChildren(...row.tags.map((text) => {
+    const campaign = item.querySelector(".campaign");
+    campaign.textContent = row.campaign;
+    campaign.hidden = !row.campaign;
+    item.querySelector(".tags").replaceChildren(campaign, ...row.tags.map((text) => {
       const tag = document.createElement("bdi");
       tag.className = "tag";
       tag.textContent = text;
