@@ -16,6 +16,7 @@ from picktune.errors import PicktuneError
 COMMANDS = {
     "demo": "picktune.demo.command:demo",
     "serve": "picktune.commands.serve:serve",
+    "doctor": "picktune.commands.doctor:doctor",
     "link": "picktune.commands.link:link",
     "import": "picktune.commands.transfer:import_",
     "export": "picktune.commands.export:export",

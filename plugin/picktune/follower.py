@@ -13,13 +13,14 @@ from anyio import to_thread
 from picktune_adapters import AdapterVersion, Aliases
 from picktune_adapters.registry import Registry
 
-from picktune.engines.base import Engine
+from picktune.engines.base import Engine, Replicated
 from picktune.errors import EngineBusy, EngineDown, EngineError, LogUnavailable, PicktuneError
 from picktune.log.base import Log
 
 logger = logging.getLogger("picktune")
 
 LONGEST_DELAY = 30.0
+NEAR_DELAY = 4.0
 
 
 class Follower:
@@ -105,7 +106,9 @@ class Follower:
             if problem != self.engine_problem:
                 logger.warning("the engine is down: %s", problem)
             self.engine_problem = problem
-            self._delay = min(self._delay * 2, max(LONGEST_DELAY, self._poll))
+            # To look for a server costs nothing; to load a model that does not load does.
+            longest = NEAR_DELAY if isinstance(self._engine, Replicated) else LONGEST_DELAY
+            self._delay = min(self._delay * 2, max(longest, self._poll))
             return False
         logger.info("the engine answers")
         self.engine_problem = None

@@ -21,6 +21,7 @@ from picktune.settings import Settings, load_settings
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+    from picktune.engines.spawn import SpawnedVLLM, VLLMCommand
     from picktune.service import Service
 
 BACKLOG = 2048
@@ -34,6 +35,10 @@ BACKLOG = 2048
 @click.option("--model", help="The base model: a folder, or an id known to Hugging Face.")
 @click.option("--engine", type=click.Choice(["local", "vllm"]), help="What makes the replies.")
 @click.option("--vllm-url", help="Where vLLM listens, for the engine vllm.")
+@click.option(
+    "--spawn-vllm", metavar="MODEL", help="Start vLLM with this base model ('sample' for the sample model)."
+)
+@click.option("--vllm-python", help="The Python of the environment that vLLM is installed in.")
 @click.option("--policy", help="How many replies the base and the tuned model give: 2+2, 1+1, 1 or base.")
 @click.option("--viewer", default="agent", show_default=True, help="Whom the printed link signs in.")
 @click.option(
@@ -72,6 +77,8 @@ def serve(
     log_level: str,
     log_format: LogFormat,
     drain_seconds: int,
+    spawn_vllm: str | None,
+    vllm_python: str | None,
     **given: Any,
 ) -> None:
     """Serve the workbench and the API until it is stopped."""
@@ -84,7 +91,10 @@ def serve(
     logs.set_up(log_level, log_format)
     # The port first: finding it used must not wait until a model is there.
     bound = _bind(settings)
+    spawned = None
     try:
+        if spawn_vllm is not None:
+            spawned, settings = _spawn(settings, spawn_vllm, vllm_python)
         from picktune.app import create_app
 
         url = base_url(settings.host, bound.getsockname()[1])
@@ -102,6 +112,40 @@ def serve(
         _run(served, app.state.service, bound, announce, drain_seconds)
     finally:
         bound.close()
+        if spawned is not None:
+            spawned.stop()
+
+
+def _spawn(settings: Settings, model: str, python: str | None) -> tuple[SpawnedVLLM, Settings]:
+    """A vLLM of our own, starting, and the settings that lead to it."""
+    from msgspec import structs
+
+    from picktune.engines.smollm2 import model_folder
+    from picktune.engines.spawn import SpawnedVLLM, default_python, vllm_command
+
+    wanted = settings.vllm
+    served = str(model_folder()) if model == "sample" else model
+
+    def make(port: int, key: str) -> VLLMCommand:
+        return vllm_command(
+            python or wanted.python or default_python(),
+            served,
+            port=port,
+            key=key,
+            max_rank=wanted.max_rank,
+            max_loras=wanted.max_loras,
+            options=wanted.options,
+        )
+
+    spawned = SpawnedVLLM(make, settings.folder / "vllm.log")
+    spawned.start()
+    return spawned, structs.replace(
+        settings,
+        engine="vllm",
+        vllm_url=spawned.url,
+        vllm_key=spawned.key,
+        vllm=structs.replace(wanted, urls=()),
+    )
 
 
 def _run(

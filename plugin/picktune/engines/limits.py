@@ -17,6 +17,7 @@ class VLLMLimits(Record, frozen=True, kw_only=True):
     ``urls`` are the replicas; without any, there is that of ``vllm_url``. ``whole`` is how long
     an answer may take, ``read`` any other request. ``outstanding`` requests may run at one replica; ``spill``
     is by how many more than the idlest one a conversation's own replica may have before it goes elsewhere.
+    ``python``, ``max_rank``, ``max_loras`` and ``options`` are for a vLLM that we start ourselves.
     ``failures`` in a row open a replica's breaker for ``cooldown``, doubled up to ``longest_cooldown``.
     """
 
@@ -33,3 +34,7 @@ class VLLMLimits(Record, frozen=True, kw_only=True):
     failures: Annotated[int, Meta(ge=1)] = 5
     cooldown: Seconds = 2.0
     longest_cooldown: Seconds = 30.0
+    python: str | None = None
+    max_rank: Annotated[int, Meta(ge=1, le=512)] = 16
+    max_loras: Annotated[int, Meta(ge=1)] = 32
+    options: tuple[str, ...] = ()

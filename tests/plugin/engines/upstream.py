@@ -9,7 +9,9 @@ the requests that run, that were answered and that their clients gave up, and li
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -19,6 +21,15 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 does: dict[str, Any] = {"status": 200, "seconds": 0.0, "retry_after": None, "model": "/srv/model"}
+does |= {
+    "key": None,
+    "loading": True,
+    "max_rank": 16,
+    "sees": True,
+    "lora": True,
+    "version": "0.32.0",
+    "slots": 8,
+}
 seen: dict[str, Any] = {"running": 0, "answered": 0, "gone": 0, "bodies": []}
 adapters: dict[str, str] = {}
 
@@ -30,6 +41,8 @@ async def test(request: Request) -> Response:
 
 
 async def models(request: Request) -> Response:
+    if does["key"] and request.headers.get("authorization") != f"Bearer {does['key']}":
+        return JSONResponse({"error": "Unauthorized"}, 401)
     base = {"id": "served", "root": does["model"], "parent": None, "max_model_len": 2048}
     loaded = [{"id": name, "root": path, "parent": "served"} for name, path in adapters.items()]
     return JSONResponse({"object": "list", "data": [base, *loaded]})
@@ -66,8 +79,25 @@ async def disconnected(request: Request) -> None:
         pass
 
 
+def read(folder: str) -> Any:
+    path = Path(folder, "adapter_config.json")
+    return json.loads(path.read_text("utf-8")) if path.exists() else None
+
+
 async def load(request: Request) -> Response:
     body = await request.json()
+    config = read(body["lora_path"])
+    refusal = None
+    if not does["loading"]:
+        return JSONResponse({"detail": "Not Found"}, 404)
+    if not does["sees"] or config is None:
+        return JSONResponse({"error": {"message": "Loading lora failed: No adapter found for <path>"}}, 404)
+    if not does["lora"]:
+        refusal = "LoRA is not enabled. Use --enable-lora to enable LoRA."
+    elif (rank := config["r"]) > does["max_rank"]:
+        refusal = f"LoRA rank {rank} is greater than max_lora_rank {does['max_rank']}."
+    if refusal is not None:
+        return JSONResponse({"error": {"message": f"Call to add_lora method failed: {refusal}"}}, 500)
     if body["lora_name"] in adapters:
         return JSONResponse({"error": {"message": "has already been loaded"}}, 400)
     adapters[body["lora_name"]] = body["lora_path"]
@@ -83,10 +113,20 @@ async def health(request: Request) -> Response:
     return Response()
 
 
+async def version(request: Request) -> Response:
+    return JSONResponse({"version": does["version"]})
+
+
+async def metrics(request: Request) -> Response:
+    return Response(f'vllm:lora_requests_info{{max_lora="{does["slots"]}",running_lora_adapters=""}} 1.0\n')
+
+
 app = Starlette(
     routes=[
         Route("/test", test, methods=["GET", "POST"]),
         Route("/health", health),
+        Route("/version", version),
+        Route("/metrics", metrics),
         Route("/v1/models", models),
         Route("/v1/chat/completions", complete, methods=["POST"]),
         Route("/v1/load_lora_adapter", load, methods=["POST"]),
