@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from picktune.settings import Settings
 
 if TYPE_CHECKING:
     from picktune.interchange import DatasetCard
+    from picktune.records import Selection
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 MOMENT = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"])
@@ -59,6 +61,12 @@ class Formats(click.Command):
     help="Whose decisions count, instead of the configured ones; may be given several times.",
 )
 @click.option("--licence", help="What others may do with it, for the card: an SPDX id such as CC-BY-4.0.")
+@click.option(
+    "--push",
+    metavar="URL",
+    help="With langfuse: send the scores to this server instead of writing them. Its keys are taken from "
+    "LANGFUSE_PUBLIC_KEY and LANGFUSE_SECRET_KEY.",
+)
 @click.option("--bom", is_flag=True, help="With csv: begin with a byte order mark, for Excel.")
 @configured
 def export(
@@ -72,6 +80,7 @@ def export(
     locales: tuple[str, ...],
     roles: tuple[AnnotatorRole, ...],
     licence: str | None,
+    push: str | None,
     bom: bool,
 ) -> None:
     """Write what people decided, in the form that others read.
@@ -88,6 +97,11 @@ def export(
     selection = Selection(
         since=_utc(since), until=_utc(until), roles=roles or settings.roles, tags=tags, locales=locales
     )
+    if push is not None:
+        if format_ != "langfuse" or out or card or bom:
+            raise click.UsageError("--push goes with the format langfuse, and without a file")
+        _push(settings, push, selection)
+        return
     redaction = redaction_of(settings)
     for path in (out, card):
         if path is not None:
@@ -129,6 +143,25 @@ def export(
                     beside.keep()
     if out is not None:
         click.echo(f"{out}: {_summary(made)}")
+
+
+def _push(settings: Settings, url: str, selection: Selection) -> None:
+    from picktune.interchange.export import amount, rows_of
+    from picktune.interchange.langfuse_push import LangfusePush
+    from picktune.log import SQLiteLogReader
+
+    server = LangfusePush(url, os.environ)
+    with (
+        noting(settings, "exported", url, format="langfuse"),
+        SQLiteLogReader(settings.log_path) as reader,
+        advancing("pushing to Langfuse", amount(reader, "langfuse", selection)) as advance,
+    ):
+        pushed = server.push(rows_of(reader, "langfuse", selection, advance=advance))
+    for reason in pushed.reasons:
+        click.secho(f"refused: {reason}", fg="yellow", err=True)
+    click.echo(f"{url}: {pushed.accepted} scores taken, {pushed.rejected} refused")
+    if pushed.rejected:
+        raise click.exceptions.Exit(1)
 
 
 def _summary(card: DatasetCard) -> str:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from picktune.errors import InvalidInput
 from picktune.interchange.card import DatasetCard, Tally
@@ -94,6 +94,17 @@ def export_to(
         redaction=redaction,
         now=now or utc_now(),
     )
+
+
+def rows_of(
+    reader: LogReader, format: str, selection: Selection, *, advance: Advance | None = None
+) -> Iterator[Any]:
+    """The rows that an export would write, for whoever sends them somewhere else."""
+    exporter = exporter_named(format)
+    for evidence in _evidence(reader, exporter, selection):
+        yield from exporter.rows(evidence)
+        if advance is not None:
+            advance()
 
 
 def amount(reader: LogReader, format: str, selection: Selection) -> int:

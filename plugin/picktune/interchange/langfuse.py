@@ -1,7 +1,8 @@
 """Langfuse's scores: on the slate, which is a trace, and on its replies, which are observations.
 
-The body ``ScoreBody`` of https://api.reference.langfuse.com (``fern/apis/server/definition/ingestion.yml`` of
-https://github.com/langfuse/langfuse, read at 96e70fd, and the client langfuse 5.0.4).
+The body ``CreateScoreRequest`` of ``POST /api/public/scores`` in the client langfuse 5.0.4, which is that of
+the event ``score-create`` in ``fern/apis/server/definition/ingestion.yml`` of
+https://github.com/langfuse/langfuse (read at 96e70fd) with a time.
 """
 
 from __future__ import annotations
@@ -31,9 +32,10 @@ VERDICT, PICKED, THUMB = "verdict", "picked", "thumb"
 
 
 class Score(Struct, frozen=True, kw_only=True, rename="camel"):
-    """One score. ``id`` is made of what it is about, so that a second push changes nothing.
+    """One score. A boolean's value is 1 or 0, a categorical's a text.
 
-    A boolean's value is 1 or 0, a categorical's a text.
+    ``id`` is made of what it is about, and ``timestamp`` is when that was shown, not when it was decided on:
+    Langfuse knows a score by both, so that a second push changes nothing, and a changed mind the same score.
     """
 
     id: str | UnsetType = UNSET
@@ -45,6 +47,7 @@ class Score(Struct, frozen=True, kw_only=True, rename="camel"):
     data_type: Literal["NUMERIC", "BOOLEAN", "CATEGORICAL", "TEXT", "CORRECTION"] | UnsetType = UNSET
     comment: str | UnsetType | None = UNSET
     metadata: dict[str, Any] | UnsetType | None = UNSET
+    timestamp: datetime | UnsetType = UNSET
 
 
 class _Meta(Struct, frozen=True, kw_only=True):
@@ -68,6 +71,7 @@ def rows(evidence: DecidedSlate | ReactedReply) -> Iterator[Score]:
             evidence.slate.id,
             one.candidate_id,
             one.comment,
+            evidence.slate.created_at,
             {"annotator": one.annotator, "role": one.role, "key": one.key, "at": one.reacted_at.isoformat(),
              "reasons": list(one.reasons)},
         )  # fmt: skip
@@ -83,11 +87,13 @@ def rows(evidence: DecidedSlate | ReactedReply) -> Iterator[Score]:
         "sent": pick.edited_text,
         "dwell_ms": pick.dwell_ms,
     }
-    yield _score(VERDICT, pick.verdict, pick.slate_id, None, pick.comment, meta)
+    at = evidence.exposure.shown_at
+    yield _score(VERDICT, pick.verdict, pick.slate_id, None, pick.comment, at, meta)
     if pick.verdict == "chosen":
         by = {"annotator": pick.annotator, "role": pick.role, "key": pick.key}
         for shown in evidence.shown:
-            yield _score(PICKED, int(shown.id == pick.candidate_id), pick.slate_id, shown.id, None, by)
+            value = int(shown.id == pick.candidate_id)
+            yield _score(PICKED, value, pick.slate_id, shown.id, None, at, by)
 
 
 def _score(
@@ -96,6 +102,7 @@ def _score(
     slate_id: str,
     candidate_id: str | None,
     comment: str | None,
+    timestamp: datetime,
     metadata: dict[str, Any],
 ) -> Score:
     about = f"picktune:{name}:{slate_id}:{candidate_id}:{metadata['annotator']}"
@@ -108,6 +115,7 @@ def _score(
         data_type="CATEGORICAL" if isinstance(value, str) else "BOOLEAN",
         comment=comment,
         metadata=metadata,
+        timestamp=timestamp,
     )
 
 
