@@ -21,6 +21,8 @@ from picktune.campaigns import TAG, check_tags, without_reserved
 from picktune.engines.base import Engine, Speaker
 from picktune.errors import Conflict, EngineDown, InvalidInput, LogUnavailable
 from picktune.follower import Follower
+from picktune.gate.canary import Canary
+from picktune.gate.watch import watch
 from picktune.health import Health, Readiness
 from picktune.keeper import Keeper
 from picktune.late import LateLog, ReadableLog
@@ -79,6 +81,7 @@ class Service(SignalService, CampaignService):
         )
         self.metrics = Metrics()
         self.limits = RateLimits(settings.rates, self.metrics)
+        self.canary = Canary(settings.gate, log, registry, poll=settings.poll, now=now)
         self._keeper = Keeper(log)
         self._follower = Follower(engine, registry, log, poll=settings.poll, grace=settings.timeout, now=now)
         self._health = Health(engine, log, registry, self._follower, self._keeper)
@@ -113,6 +116,8 @@ class Service(SignalService, CampaignService):
             self._tasks = [
                 asyncio.create_task(self._follower.run()),
                 asyncio.create_task(self._keeper.run(self.settings.poll)),
+                asyncio.create_task(self.canary.run(lambda: self.aliases)),
+                asyncio.create_task(watch(self.settings, self.registry, self.now)),
             ]
 
     async def until_ready(self, seconds: float = 300.0) -> None:
@@ -194,15 +199,17 @@ class Service(SignalService, CampaignService):
         )
         with self.metrics.drawing():
             self.check_engine()
+            aliases, chance = await self.canary.admit(self.aliases, turn.conversation_id)
             slate = await draw(
                 turn,
                 chosen,
                 speaker or self.engine,
-                self.aliases,
+                aliases,
                 rng=self.rng,
                 now=now,
                 sampling=sampling or self.settings.sampling,
                 timeout=self.settings.timeout,
+                chance=chance,
             )
         self.metrics.drew(slate)
         logger.debug("drew %d replies", len(slate.candidates), extra={"slate_id": slate.id})

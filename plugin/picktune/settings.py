@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from picktune.engines.limits import VLLMLimits
 from picktune.errors import InvalidInput, InvalidSettings
+from picktune.gate.records import GateSettings
 from picktune.notify import Notify
 from picktune.records import AnnotatorRole, Record, Sampling
 from picktune.signals import parse_scale
@@ -77,6 +78,7 @@ class Settings(Record, frozen=True, kw_only=True):
     reveal: bool = False
     secure_cookies: bool = False
     notify: Notify = Notify()
+    gate: GateSettings = GateSettings()
 
     @property
     def folder(self) -> Path:

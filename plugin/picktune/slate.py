@@ -49,12 +49,14 @@ async def draw(
     now: datetime,
     sampling: Sampling | None = None,
     timeout: float = 60.0,  # noqa: ASYNC109 - an arm's, not the call's
+    chance: float = 1.0,
 ) -> Slate:
     """Draw a slate for a turn: all arms at once, duplicates again once, then a seeded permutation.
 
     An arm that fails or is slower than ``timeout`` seconds is left out and the slate is marked incomplete; if
-    the tuned arm was to speak alone, the base answers in its place. ``rng`` should be a ``SystemRandom``:
-    whoever could foretell the seed could tell the arms apart.
+    the tuned arm was to speak alone, the base answers in its place. ``chance`` is the probability with which
+    these aliases speak in this conversation, for the tuned arm's propensity. ``rng`` should be a
+    ``SystemRandom``: whoever could foretell the seed could tell the arms apart.
 
     Raises ``InvalidInput`` for a turn without a message to answer; ``EngineBusy`` if the engine had no room
     for all of the arms, for a slate that lacks one under load would be worth little; and the engine's own
@@ -94,7 +96,7 @@ async def draw(
             model=one.arm.model,
             text=one.generation.text,
             position=position,
-            propensity=shares.get(one.arm.name, 0.0),
+            propensity=shares.get(one.arm.name, 0.0) * (1.0 if one.arm.name == "base" else chance),
             tokens=one.generation.tokens,
             latency=one.generation.latency,
             finish_reason=one.generation.finish_reason,

@@ -9,7 +9,6 @@ from picktune_adapters.registry import Registry
 
 from picktune.commands.auditing import auditing
 from picktune.commands.options import JSON, REASON, by_option, configured, console
-from picktune.records import utc_now
 from picktune.settings import Settings
 
 
@@ -40,10 +39,7 @@ def promote(settings: Settings, name: str, reason: str, by: str) -> None:
 
     Running servers follow within seconds, without a restart.
     """
-    with auditing(settings, "promoted", name, by=by, reason=reason) as told:
-        change = Registry(settings.registry_path).promote(name, by=by, reason=reason, now=utc_now())
-        told["before"] = change.before or "the base"
-    _say(change)
+    promote_by_hand(settings, name, reason, by)
 
 
 @click.command()
@@ -55,13 +51,33 @@ def rollback(settings: Settings, reason: str, by: str) -> None:
 
     Running servers follow within seconds, without a restart. Before the first champion there is the base.
     """
+    rollback_by_hand(settings, reason, by)
+
+
+def promote_by_hand(settings: Settings, name: str, reason: str, by: str) -> None:
+    """Promote, note it, and say what was moved."""
+    from picktune.gate.keeper import Gate, signed
+
+    signed(by, reason)
+    with auditing(settings, "promoted", name, by=by, reason=reason) as told:
+        change = Gate(settings).promote(name, by=by, reason=reason)
+        told["before"] = change.before or "the base"
+    say(change)
+
+
+def rollback_by_hand(settings: Settings, reason: str, by: str) -> None:
+    """Roll back, note it, and say what was moved."""
+    from picktune.gate.keeper import Gate, signed
+
+    signed(by, reason)
     with auditing(settings, "rolled_back", by=by, reason=reason) as told:
-        change = Registry(settings.registry_path).rollback(by=by, reason=reason, now=utc_now())
+        change = Gate(settings).rollback(by=by, reason=reason)
         told.update(before=change.before or "the base", after=change.after or "the base")
-    _say(change)
+    say(change)
 
 
-def _say(change: AliasChange) -> None:
+def say(change: AliasChange) -> None:
+    """What a move did to its alias."""
     before, after = change.before or "the base", change.after or "the base"
     if before == after:
         click.echo(f"{after} is the {change.alias} already; nothing was moved.")

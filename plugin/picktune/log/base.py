@@ -8,6 +8,7 @@ from typing import Protocol
 
 from picktune_adapters import AdapterVersion, Aliases
 
+from picktune.log.gating import GateReader
 from picktune.log.news import Mark, Withdrawn
 from picktune.log.signal_log import SignalLog, SignalLogReader
 from picktune.records import (
@@ -27,7 +28,7 @@ from picktune.records import (
 )
 
 
-class LogReader(SignalLogReader, Protocol):
+class LogReader(SignalLogReader, GateReader, Protocol):
     """Reads a log, from any process, while another writes it. Blocking; a reader belongs to one thread."""
 
     def slate(self, slate_id: str) -> Slate:

@@ -19,6 +19,7 @@ from picktune.errors import (
 )
 from picktune.log import conversations, decided, evidence, news, rows, slates
 from picktune.log.files import open_for_reading, unavailable
+from picktune.log.gating import GateReading
 from picktune.log.news import Mark, Withdrawn
 from picktune.log.schema import LATER, TABLES
 from picktune.log.signal_sqlite import SignalReading
@@ -41,7 +42,7 @@ from picktune.records import (
 T = TypeVar("T")
 
 
-class SQLiteLogReader(SignalReading):
+class SQLiteLogReader(SignalReading, GateReading):
     """A ``LogReader`` of one SQLite file; unlike what that asks, any number of threads may share it.
 
     Each call has a connection to itself. An iterator sees the log as it was at its first row, in bounded

@@ -10,7 +10,7 @@ import sqlite3
 
 from sqlite_utils import Database, Migrations
 
-from picktune.log import campaigns, revision, scenarios, sealing, signal_schema
+from picktune.log import campaigns, gating, revision, scenarios, sealing, signal_schema
 
 APPLICATION_ID = 0x7069636B  # "pick": how a log is told from any other SQLite database
 TABLES = (
@@ -26,7 +26,7 @@ TABLES = (
     "alias_changes",
 )
 # Those that came after the first schema.
-LATER = ("signals", "scores", "campaigns", "campaign_slates")
+LATER = ("signals", "scores", "campaigns", "campaign_slates", "gate_decisions")
 
 migrations = Migrations("picktune")
 
@@ -98,6 +98,13 @@ def revisions(db: Database) -> None:
 def campaigns_and_their_slates(db: Database) -> None:
     """Picks that are collected on purpose."""
     db.executescript(campaigns.TABLES)
+
+
+@migrations()
+def gate(db: Database) -> None:
+    """What the gate and people decided about the aliases, and how that came out."""
+    for statement in gating.SCHEMA:
+        db.execute(statement)
 
 
 _TABLES = """

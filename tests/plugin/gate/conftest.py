@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import pytest
+from picktune.gate.keeper import Gate
+from picktune.gate.records import GateSettings
+from picktune.settings import Settings
 from picktune_adapters import AdapterVersion
 from picktune_adapters.registry import Registry
 from safetensors.numpy import save_file
+
+from .world import World
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
 MODULE = "base_model.model.model.layers.0.self_attn.q_proj"
@@ -50,3 +56,19 @@ def register(registry: Registry, tmp_path: Path) -> Register:
         return registry.add(folder, name=name, **(given | fields))
 
     return put
+
+
+@pytest.fixture
+def world(home: Path) -> World:
+    return World(home)
+
+
+@pytest.fixture
+def make_gate(home: Path, world: World) -> Callable[..., Gate]:
+    """A gate of the home; keyword arguments are its rules."""
+
+    def make(before_move: Callable[[], None] = lambda: None, **rules: Any) -> Gate:
+        settings = Settings(home=str(home), gate=GateSettings(**{"automatic": True, **rules}))
+        return Gate(settings, now=world.now, before_move=before_move)
+
+    return make
