@@ -78,6 +78,14 @@ def moment(text: str) -> datetime:
     show_default=True,
     help="Do not judge an adapter by fewer held-out picks.",
 )
+@click.option(
+    "--max-kl",
+    type=click.FloatRange(0),
+    default=GATE.max_kl,
+    show_default=True,
+    metavar="NATS",
+    help="Do not admit an adapter that is farther from the base, a token.",
+)
 @recipe_options
 @click.option("--force", is_flag=True, help="Train even if nothing is new since the last night.")
 @click.option("--fresh", is_flag=True, help="Leave an interrupted night behind and begin a new one.")
@@ -98,6 +106,13 @@ def moment(text: str) -> datetime:
     metavar="GIB",
     help="Do not begin with less room on the disk.",
 )
+@click.option(
+    "--replies",
+    type=click.IntRange(0, 200),
+    default=PLAN.replies,
+    show_default=True,
+    help="Let base, champion and challenger answer so many held-out prompts, for the report and the checks.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")
 @click.option("--locale", type=click.Choice(["en", "zh"]), default="en", help="The report's first language.")
 @click.option("--plots", is_flag=True, help="Put interactive curves into the report (extra 'plots', 5 MB).")
@@ -111,6 +126,7 @@ def nightly(
     until: datetime | None,
     min_picks: int,
     min_held_out: int,
+    max_kl: float,
     as_json: bool,
     debug: bool,
     **flags: Any,
@@ -126,7 +142,7 @@ def nightly(
         settings = load_settings(config, home=home, model=model, roles=roles or None)
         plan = Plan(
             recipe=recipe_of(flags),
-            gate=Gate(min_sets=min_held_out),
+            gate=Gate(min_sets=min_held_out, max_kl=max_kl),
             min_picks=min_picks,
             until=until,
             **flags,

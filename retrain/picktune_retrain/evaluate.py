@@ -5,17 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from statistics import NormalDist, fmean
-from typing import TYPE_CHECKING
 
 import numpy as np
 from picktune.records import ChoiceSet, Record
 from scipy.stats import t as student
 
+from picktune_retrain.choice import Scores
 from picktune_retrain.dataset import cluster_names
 from picktune_retrain.records import Evaluation, Figures
-
-if TYPE_CHECKING:
-    from picktune_retrain.choice import Scores
 
 CONFIDENCE = 0.95
 
@@ -31,10 +28,11 @@ class Outcome(Record, frozen=True, kw_only=True):
 
 
 class Judgement(Record, frozen=True, kw_only=True):
-    """An evaluation with the outcomes behind it."""
+    """An evaluation with the outcomes and the scores behind it."""
 
     evaluation: Evaluation
     outcomes: tuple[Outcome, ...]
+    scores: tuple[Scores, ...] = ()
 
 
 class Prediction(Record, frozen=True, kw_only=True):
@@ -68,21 +66,21 @@ def evaluate(
     for one, score in zip(sets, scores, strict=True):
         if one.slate_id != score.slate_id:
             raise ValueError(f"the scores of {score.slate_id} stand in the place of those of {one.slate_id}")
-        picked = _picked(one)
-        adapter.append(_predict(rewards(score, beta, a_token), picked))
-        base.append(_predict(per_token(score), picked))
-        chance.append(_predict([0.0] * len(picked), picked))
+        alike = picked(one)
+        adapter.append(predict(rewards(score, beta, a_token), alike))
+        base.append(predict(per_token(score), alike))
+        chance.append(predict([0.0] * len(alike), alike))
     gains = [by_chance.loss - tuned.loss for by_chance, tuned in zip(chance, adapter, strict=True)]
     more_hits = [tuned.hit - by_chance.hit for by_chance, tuned in zip(chance, adapter, strict=True)]
     clusters = cluster_names(sets)
     return Evaluation(
         sets=len(sets),
-        adapter=_figures(adapter),
-        base=_figures(base),
-        chance=_figures(chance),
+        adapter=figures(adapter),
+        base=figures(base),
+        chance=figures(chance),
         gain=fmean(gains),
         gain_low=lower_bound(gains, clusters, seed=seed),
-        accuracy_low=_figures(chance).accuracy + lower_bound(more_hits, clusters, seed=seed),
+        accuracy_low=figures(chance).accuracy + lower_bound(more_hits, clusters, seed=seed),
     )
 
 
@@ -149,11 +147,13 @@ def lower_bound(
     return float(np.quantile(np.concatenate(means), level))
 
 
-def _picked(one: ChoiceSet) -> list[bool]:
+def picked(one: ChoiceSet) -> list[bool]:
+    """Which replies say the very words of the picked one."""
     return [reply == one.replies[one.chosen] for reply in one.replies]
 
 
-def _predict(values: Sequence[float], picked: Sequence[bool]) -> Prediction:
+def predict(values: Sequence[float], picked: Sequence[bool]) -> Prediction:
+    """How somebody does who chooses by softmax of ``values``, in nats."""
     best = max(values)
     first = [mine for value, mine in zip(values, picked, strict=True) if value == best]
     probabilities = _log_softmax(values)
@@ -161,7 +161,8 @@ def _predict(values: Sequence[float], picked: Sequence[bool]) -> Prediction:
     return Prediction(hit=sum(first) / max(len(first), 1), loss=-_log_sum(mine))
 
 
-def _figures(predictions: Sequence[Prediction]) -> Figures:
+def figures(predictions: Sequence[Prediction]) -> Figures:
+    """Their means."""
     return Figures(
         accuracy=fmean(one.hit for one in predictions), log_loss=fmean(one.loss for one in predictions)
     )

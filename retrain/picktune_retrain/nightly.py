@@ -13,6 +13,7 @@ from picktune_retrain import dataset as datasets
 from picktune_retrain import mixture, nights
 from picktune_retrain.basemodel import base_model
 from picktune_retrain.budget import Deadline, check_room
+from picktune_retrain.comparison import Comparison
 from picktune_retrain.evaluate import Judgement
 from picktune_retrain.gate import admit
 from picktune_retrain.plan import Plan, Quiet, Summary, Watch
@@ -58,7 +59,10 @@ def nightly(
         with night.at_work(stages.before):
             run = night.once("train", TrainingRun, lambda: stages.train(night, dataset))
             judged = night.once("evaluate", Judgement, lambda: stages.evaluate(night, dataset))
-            decision = night.once("decide", Decision, lambda: admit(judged.evaluation, night.manifest.gate))
+            compared = night.once("compare", Comparison, lambda: stages.compare(night, dataset, judged))
+            decision = night.once(
+                "decide", Decision, lambda: admit(judged.evaluation, night.manifest.gate, compared)
+            )
             adapter = night.once("register", AdapterVersion, lambda: stages.register(night, dataset, judged))
             move = None
             if decision.admitted:
@@ -69,6 +73,7 @@ def nightly(
                 run=run,
                 evaluation=judged.evaluation,
                 outcomes=judged.outcomes,
+                comparison=compared,
                 decision=decision,
                 adapter=adapter,
                 replaced=move.before if move else None,

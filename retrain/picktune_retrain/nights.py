@@ -28,7 +28,7 @@ from picktune_retrain.gate import Gate
 from picktune_retrain.records import Recipe
 
 Result = Literal["admitted", "not_admitted", "abandoned"]
-STAGES = ("train", "evaluate", "decide", "register", "challenge", "report")
+STAGES = ("train", "evaluate", "compare", "decide", "register", "challenge", "report")
 MOST_FAILURES = 3
 
 T = TypeVar("T")

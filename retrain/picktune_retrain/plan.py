@@ -20,7 +20,8 @@ class Plan(Record, frozen=True, kw_only=True):
     ``force`` trains even if nothing is new; ``fresh`` leaves an interrupted night behind; ``new_base`` allows
     a base model other than the one under the adapters in service. ``locale`` is the language that the report
     opens in. ``stop_after`` is how long the run may take: then it saves and stops, and the next run goes on.
-    ``min_free`` is in GiB: with less room on the disk it does not begin.
+    ``min_free`` is in GiB: with less room on the disk it does not begin. ``replies`` is how many held-out
+    prompts the models answer for the report.
     """
 
     recipe: Recipe = Recipe()
@@ -33,6 +34,7 @@ class Plan(Record, frozen=True, kw_only=True):
     dry_run: bool = False
     stop_after: timedelta | None = None
     min_free: Annotated[float, Meta(ge=0.0)] = 1.0
+    replies: Annotated[int, Meta(ge=0, le=200)] = 20
     locale: Literal["en", "zh"] = "en"
     plots: bool = False
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -19,13 +19,18 @@ from picktune_adapters.registry import Registry
 from picktune_retrain import dataset as datasets
 from picktune_retrain import nights
 from picktune_retrain.basemodel import BaseModel
+from picktune_retrain.choice import Scores, score
+from picktune_retrain.comparison import LONGEST_REPLY, Comparison, let_them_speak
+from picktune_retrain.drift import measure_drift
 from picktune_retrain.errors import NightStopped
-from picktune_retrain.evaluate import Judgement, evaluate, outcomes
+from picktune_retrain.evaluate import Judgement, evaluate, outcomes, rewards
 from picktune_retrain.mixture import wanted
 from picktune_retrain.nights import Manifest, Night
 from picktune_retrain.plan import Plan, Watch
-from picktune_retrain.records import Dataset, TrainingRun
+from picktune_retrain.records import Dataset, Recipe, TrainingRun
+from picktune_retrain.replies import golden_prompts
 from picktune_retrain.report import Account, write_report
+from picktune_retrain.rivals import against_champion, against_places, by_tag, learn_places
 
 if TYPE_CHECKING:
     from picktune_retrain.position import Offsets
@@ -139,8 +144,6 @@ class Stages:
 
     def evaluate(self, night: Night, dataset: Dataset) -> Judgement:
         """Score the held-out sets under the base and the adapter."""
-        from picktune_retrain.choice import score
-
         made = night.manifest
         with _hushed():
             scores = score(
@@ -154,7 +157,61 @@ class Stages:
         return Judgement(
             evaluation=evaluate(dataset.test, scores, beta=beta, seed=seed, a_token=a_token),
             outcomes=tuple(outcomes(dataset.test, scores, beta=beta, a_token=a_token)),
+            scores=tuple(scores),
         )
+
+    def compare(self, night: Night, dataset: Dataset, judged: Judgement) -> Comparison:
+        """Set the adapter beside its rivals, its base and the champion."""
+        made, sets = night.manifest, dataset.test
+        seed, adapter = made.recipe.seed, night.folder / "adapter"
+        # A night that an earlier version began kept no scores.
+        ours = _rewards(judged.scores or self.evaluate(night, dataset).scores, made.recipe)
+        rivals = [against_places(sets, ours, learn_places(dataset.train), seed=seed)]
+        champion = self._champion(made)
+        golden = golden_prompts(self.home)
+        with _hushed():
+            if champion is not None:
+                _, folder, recipe = champion
+                theirs = score(
+                    sets, base_model=made.base.name, adapter=folder, recipe=recipe, progress=self._scored
+                )
+                rivals.append(against_champion(sets, ours, _rewards(theirs, recipe), seed=seed))
+            drift = measure_drift(
+                sets,
+                base_model=made.base.name,
+                adapter=adapter,
+                recipe=made.recipe,
+                progress=self._scored,
+            )
+            spoken = let_them_speak(
+                sets,
+                count=self.plan.replies,
+                base_model=made.base.name,
+                adapter=adapter,
+                champion=champion[1] if champion else None,
+                golden=golden,
+                max_tokens=min(LONGEST_REPLY, made.recipe.max_reply),
+            )
+        return Comparison(
+            champion=champion[0] if champion else None,
+            rivals=tuple(rivals),
+            by_tag=by_tag(sets, ours, seed=seed),
+            drift=drift,
+            conduct=spoken.conduct,
+            golden=spoken.golden,
+            replies=spoken.replies,
+        )
+
+    def _champion(self, made: Manifest) -> tuple[str, Path, Recipe] | None:
+        """The champion's name, files and recipe, if it can be compared: it may have another base.
+
+        The split is for good, so tonight's held-out sets are none that the champion was trained on.
+        """
+        name = self.registry.aliases().champion
+        if name is None or self.registry.get(name).base_model != made.base.name:
+            return None
+        theirs = [one.manifest.recipe for one in nights.all_nights(self.home) if one.manifest.adapter == name]
+        return name, self.registry.folder(name), theirs[-1] if theirs else made.recipe
 
     def _scored(self, done: int, total: int) -> None:
         if self.should_stop():
@@ -209,6 +266,10 @@ class Stages:
         path = night.folder / "report.html"
         write_report(account, path, locale=self.plan.locale, plots=self.plan.plots)
         return str(path)
+
+
+def _rewards(scores: Sequence[Scores], recipe: Recipe) -> list[list[float]]:
+    return [rewards(one, recipe.beta, recipe.length_normalised) for one in scores]
 
 
 @contextmanager

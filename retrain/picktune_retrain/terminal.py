@@ -16,6 +16,7 @@ WORDS = {
     "read the log": "reading the log",
     "train": "training",
     "evaluate": "scoring the held-out picks",
+    "compare": "comparing with base and champion",
     "decide": "deciding",
     "register": "registering the adapter",
     "challenge": "moving the alias",

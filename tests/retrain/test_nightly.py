@@ -32,7 +32,8 @@ from picktune_retrain.plan import Plan, Quiet, Summary
 from picktune_retrain.records import Recipe
 
 RECIPE = Recipe(learning_rate=3e-3, epochs=1)
-OPTIONS = ("--learning-rate", "0.003", "--epochs", "1", "--role", "agent")
+GATE = Gate(max_kl=9.0)  # so fast a training of so small a model goes far
+OPTIONS = ("--learning-rate", "0.003", "--epochs", "1", "--role", "agent", "--max-kl", "9")
 COMMAND = (sys.executable, "-c", "from picktune_retrain.cli import nightly; nightly()", *OPTIONS)
 
 
@@ -89,7 +90,7 @@ def die() -> None:
 
 
 def run(home: Path, model: Path, *, roles: tuple[Any, ...] = ("agent",), **options: Any) -> Summary:
-    plan = {"recipe": RECIPE} | {
+    plan = {"recipe": RECIPE, "gate": GATE} | {
         name: options.pop(name) for name in list(options) if name in Plan.__struct_fields__
     }
     return nightly(Settings(home=str(home), model=str(model), roles=roles), Plan(**plan), **options)
@@ -287,14 +288,14 @@ def test_killed_in_any_stage_it_goes_on_in_that_stage(
 
 def test_killed_right_after_registering_it_registers_nothing_twice(home: Path, tiny_model: Path) -> None:
     (version,) = registry(home).versions()
-    change_manifest(home, done=("train", "evaluate", "decide"), result=None, adapter=None)
+    change_manifest(home, done=("train", "evaluate", "compare", "decide"), result=None, adapter=None)
     ended = run(home, tiny_model)
     assert ended.adapter == version
     assert registry(home).versions() == [version]
 
 
 def test_a_night_that_keeps_failing_makes_room_for_a_new_one(home: Path, tiny_model: Path) -> None:
-    change_manifest(home, done=("train", "evaluate", "decide"), result=None, adapter=None)
+    change_manifest(home, done=("train", "evaluate", "compare", "decide"), result=None, adapter=None)
     registry(home).move("challenger", None, by="ann", reason="clean up", now=datetime.now(UTC))
     shutil.rmtree(home / "registry" / "adapters")
     for _ in range(nights.MOST_FAILURES):

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from picktune.records import ChoiceSet, Message, Record
 from picktune_adapters import AdapterVersion, disk
 
+from picktune_retrain.comparison import Comparison
 from picktune_retrain.evaluate import Outcome
 from picktune_retrain.gate import checks, reason
 from picktune_retrain.nights import Manifest
@@ -37,10 +38,11 @@ class Account(Record, frozen=True, kw_only=True):
     decision: Decision
     adapter: AdapterVersion
     replaced: str | None = None
+    comparison: Comparison | None = None
 
     def failed(self) -> list[str]:
         """The reasons against it, in words."""
-        made = checks(self.evaluation, self.manifest.gate)
+        made = checks(self.evaluation, self.manifest.gate, self.comparison)
         return [reason(check) for check in made if not check.passed]
 
 
@@ -86,7 +88,8 @@ def render(account: Account, *, locale: Locale = "en", plots: bool = False) -> s
             dataset=account.dataset.version,
             evaluation=account.evaluation,
             decision=account.decision,
-            checks=checks(account.evaluation, account.manifest.gate),
+            checks=checks(account.evaluation, account.manifest.gate, account.comparison),
+            comparison=account.comparison or Comparison(),
             adapter=account.adapter,
             before=account.replaced,
             run=run,
@@ -111,6 +114,7 @@ def _environment() -> Environment:
         words=WORDS,
         bar=_bar,
         time=_time,
+        perplexity=_perplexity,
         css=Markup(css),  # noqa: S704 - our own
     )
     return environment
@@ -179,3 +183,7 @@ def _bar(share: float, name: str = "") -> Markup:
 
 def _time(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _perplexity(nats: float) -> str:
+    return f"{math.exp(min(nats, 700.0)):.1f}"

@@ -135,6 +135,77 @@ WORDS: dict[str, tuple[str, str]] = {
         "Log-loss {figure:.3f}; the base's is {bar:.3f}, and it has to be below that",
         "对数损失为 {figure:.3f}；基座为 {bar:.3f}，须低于基座",
     ),
+    "check_position": (
+        "Better than looking at the place alone by {figure:+.3f} nats a set; it has to be above nought",
+        "比只看位置好 {figure:+.3f} nat（每组）；须大于零",
+    ),
+    "check_champion": (
+        "Against the champion {about}: at best {figure:+.3f} nats a set (95 %); it must not be below nought",
+        "与冠军 {about} 相比：每组至多 {figure:+.3f} nat（95%）；小于零即确定更差",
+    ),
+    "check_tag": (
+        "Tag {about} does worst: at best {figure:+.3f} nats a set over chance; it must not be below nought",
+        "表现最差的标签 {about}：相对随机每组至多 {figure:+.3f} nat；不得小于零",
+    ),
+    "check_kl": (
+        "KL from the base on picked replies {figure:.2f} nats a token; at most {bar:g}",
+        "被选回复上与基座的 KL 为每词元 {figure:.2f} nat；至多 {bar:g}",
+    ),
+    "check_chosen": (
+        "The picked replies' own likelihood has moved by {figure:+.2f} nats a token; at least {bar:g}",
+        "被选回复自身的似然变化为每词元 {figure:+.2f} nat；至少 {bar:g}",
+    ),
+    "check_general": (
+        "Plain text about other things costs {figure:+.2f} nats a token more; at most {bar:g}",
+        "无关的普通文本每词元多 {figure:+.2f} nat；至多 {bar:g}",
+    ),
+    "check_empty": (
+        "Answers with nothing in {figure:.0%} of its replies; at most {bar:.0%}",
+        "{figure:.0%} 的回复为空；至多 {bar:.0%}",
+    ),
+    "check_repeating": (
+        "Repeats itself in {figure:.0%} of its replies; at most {bar:.0%}",
+        "{figure:.0%} 的回复陷入重复；至多 {bar:.0%}",
+    ),
+    "check_refusing": (
+        "Refuses in {figure:.0%} of its replies; at most {bar:.0%}",
+        "{figure:.0%} 的回复拒答；至多 {bar:.0%}",
+    ),
+    "check_length": (
+        "Its replies are {figure:.2f} times as long as picked ones; at most {bar:.1f} times either way",
+        "回复长度是被选回复的 {figure:.2f} 倍；不得超过 {bar:.1f} 倍或短于其倒数",
+    ),
+    "check_golden": (
+        "{figure:.0f} golden prompts that the base passes have got worse; none may {about}",
+        "基座能通过的基准提示中有 {figure:.0f} 个变差；不允许变差 {about}",
+    ),
+    "position": ("Place alone", "只看位置"),
+    "champion": ("Champion", "冠军"),
+    "challenger": ("Challenger", "挑战者"),
+    "rival_gain": ("Gain over it (95 %, each way)", "相对其增益（单侧 95%）"),
+    "by_tag": ("By tag", "按标签"),
+    "tag": ("Tag", "标签"),
+    "drift": ("How far it has moved", "偏移程度"),
+    "kl": ("KL from the base, nats a token", "与基座的 KL（每词元 nat）"),
+    "chosen_ratio": ("Picked replies' own likelihood, nats a token", "被选回复自身似然的变化（每词元 nat）"),
+    "general": ("Plain text: perplexity of base and adapter", "普通文本困惑度：基座与适配器"),
+    "conduct": ("Replies of its own", "自由回复"),
+    "conduct_note": (
+        "Greedy replies to {count} held-out prompts.",
+        "对 {count} 个留出提示的贪心回复。",
+    ),
+    "model": ("Model", "模型"),
+    "letters": ("Letters", "字符数"),
+    "empty": ("Empty", "为空"),
+    "repeating": ("In a loop", "重复"),
+    "refusing": ("Refusing", "拒答"),
+    "golden": ("Golden prompts", "基准提示"),
+    "side_by_side": ("Side by side", "并排对比"),
+    "side_note": (
+        "What base, champion and challenger say to the same held-out prompts, greedily, and what was picked.",
+        "基座、冠军与挑战者对相同留出提示的贪心回复，以及人所选的回复。",
+    ),
+    "base_says": ("Base", "基座"),
 }
 
 
@@ -149,4 +220,5 @@ def both(key: str, **values: object) -> Markup:
 def sentence(check: Check) -> Markup:
     """A check of the gate, in words."""
     key = check.name if check.name in ("finite", "held_out") else f"check_{check.name}"
-    return both(key, figure=check.figure, bar=check.bar)
+    about = f"({check.about})" if check.name == "golden" and check.about else check.about
+    return both(key, figure=check.figure, bar=check.bar, about=about)
