@@ -105,6 +105,7 @@ async def draw_slate(call: Call) -> SlateView:
         tags=body.tags,
         locale=body.locale,
         policy=body.policy,
+        consent=body.consent,
     )
     return await _show(call.service, slate, viewer)
 
@@ -293,6 +294,8 @@ async def add_conversations(call: Call) -> ConversationsAdded:
             tags=one.tags,
             messages=one.messages,
             pending=one.pending,
+            user_ref=one.user_ref,
+            consent=one.consent or call.service.settings.consent_default,
             created_at=now,
             updated_at=now,
         )
@@ -317,5 +320,6 @@ def _is_final(picks: list[Pick]) -> bool:
 
 # Their rows join the table above.
 from picktune import api_campaigns as api_campaigns  # noqa: E402
+from picktune import api_privacy as api_privacy  # noqa: E402
 from picktune import api_signals as api_signals  # noqa: E402
 from picktune import api_support as api_support  # noqa: E402

@@ -33,6 +33,9 @@ Action = Literal[
     "exported",
     "campaign_created",
     "campaign_closed",
+    "consent_changed",
+    "forgotten",
+    "held_exported",
 ]
 
 

@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 from picktune.records import (
     AnnotatorRole,
     ArmKind,
+    Consent,
     Conversation,
     LongText,
     Message,
@@ -34,6 +35,7 @@ class DrawSlate(Record, frozen=True, kw_only=True):
     tags: Tags = ()
     locale: Locale = "en"
     policy: ShortText | None = None
+    consent: Consent | None = None
     viewer: ShortText | None = None
 
 
@@ -89,6 +91,8 @@ class NewConversation(Record, frozen=True, kw_only=True):
     tags: Tags = ()
     messages: Messages
     pending: Annotated[tuple[str, ...], Meta(max_length=1000)] = ()
+    user_ref: ShortText | None = None
+    consent: Consent | None = None
 
 
 class AddConversations(Record, frozen=True, kw_only=True):

@@ -32,6 +32,7 @@ COMMANDS = {
     "verify": "picktune.commands.verify:verify",
     "backup": "picktune.commands.backup:backup",
     "prune": "picktune.commands.prune:prune",
+    "consent": "picktune.commands.consent:consent",
     "audit": "picktune.commands.audit:audit",
 }
 GROUP = "picktune.commands"

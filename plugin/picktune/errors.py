@@ -14,6 +14,8 @@ PicktuneError
 ├── Conflict (ValueError)
 │   ├── AlreadyDecided
 │   ├── NotShown
+│   ├── NotKept
+│   ├── Forgotten
 │   └── KeyReused
 ├── Unauthenticated (PermissionError)
 ├── Forbidden (PermissionError)
@@ -22,6 +24,7 @@ PicktuneError
 │   └── EngineDown
 ├── RateLimited (RuntimeError)
 ├── LogUnavailable (OSError)
+├── RedactionFailed (RuntimeError)
 ├── StateUnreadable (OSError)
 └── MissingExtra (ImportError)
 """
@@ -62,6 +65,7 @@ __all__ = [
     "EngineDown",
     "EngineError",
     "Forbidden",
+    "Forgotten",
     "InvalidAdapterName",
     "InvalidInput",
     "InvalidJSON",
@@ -71,11 +75,13 @@ __all__ = [
     "MissingExtra",
     "MoveUnexplained",
     "NotFound",
+    "NotKept",
     "NotShown",
     "NothingToRollBack",
     "PayloadTooLarge",
     "PicktuneError",
     "RateLimited",
+    "RedactionFailed",
     "RegistryCorrupt",
     "RegistryTooNew",
     "RegistryUnavailable",
@@ -254,6 +260,34 @@ class LogUnavailable(PicktuneError, OSError):
 
     code = "log_unavailable"
     status = 503
+
+
+class RedactionFailed(PicktuneError, RuntimeError):
+    """Personal data could not be taken out of a text, so it was not stored."""
+
+    code = "redaction_failed"
+    status = 503
+
+
+class NotKept(Conflict):
+    """The slate was drawn without consent to keep anything, so nothing can be decided on it."""
+
+    code = "not_kept"
+
+    def __init__(self, slate_id: str) -> None:
+        super().__init__(
+            f"slate {slate_id!r} was drawn without consent to keep anything; there is nothing to decide on",
+            field="slate_id",
+        )
+
+
+class Forgotten(Conflict):
+    """It belongs to a user who was forgotten; nothing is added to it."""
+
+    code = "forgotten"
+
+    def __init__(self, what: str, id: str) -> None:
+        super().__init__(f"{what} {id!r} was erased, for its user was forgotten; begin a new one")
 
 
 class StateUnreadable(PicktuneError, OSError):

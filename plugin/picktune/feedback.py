@@ -9,7 +9,7 @@ from msgspec import structs
 
 from picktune.bodies import SlateView, view_of
 from picktune.errors import InvalidInput
-from picktune.records import AnnotatorRole, Message, Pick, Reaction, ReactionValue, Verdict, new_id
+from picktune.records import AnnotatorRole, Consent, Message, Pick, Reaction, ReactionValue, Verdict, new_id
 from picktune.service import Service
 from picktune.signals import Noticed, Score
 from picktune.slate import order_for
@@ -39,6 +39,7 @@ class Feedback:
         tags: Sequence[str] = (),
         locale: str = "en",
         policy: str | None = None,
+        consent: Consent | None = None,
     ) -> SlateView:
         """Candidate replies to the messages, in the order in which to show them.
 
@@ -52,6 +53,7 @@ class Feedback:
             tags=tags,
             locale=locale,
             policy=policy,
+            consent=consent,
         )
         if self.viewer is None:
             view = view_of(slate, tuple(candidate.id for candidate in slate.candidates))

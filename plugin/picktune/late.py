@@ -11,8 +11,8 @@ from anyio import to_thread
 from picktune_adapters import AdapterVersion, Aliases
 
 from picktune.campaigns import Campaign
-from picktune.log.base import Log, LogReader
-from picktune.records import Conversation, DecidedSlate, Exposure, Pick, Reaction, Slate
+from picktune.log.base import ConsentScope, Log, LogReader
+from picktune.records import Consent, Conversation, DecidedSlate, Exposure, Pick, Reaction, Slate
 from picktune.signals import Score, Signal
 
 
@@ -76,6 +76,9 @@ class LateLog:
 
     async def close_campaign(self, name: str, *, at: datetime, by: str, why: str) -> Campaign:
         return await (await self._opened()).close_campaign(name, at=at, by=by, why=why)
+
+    async def set_consent(self, scope: ConsentScope, ref: str, level: Consent, at: datetime) -> int:
+        return await (await self._opened()).set_consent(scope, ref, level, at)
 
     async def saw_adapter(self, version: AdapterVersion, at: datetime) -> None:
         await (await self._opened()).saw_adapter(version, at)

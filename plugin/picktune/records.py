@@ -13,6 +13,8 @@ ArmKind = Literal["base", "champion", "challenger"]
 Verdict = Literal["chosen", "tie", "none_good", "skip", "undone"]
 AnnotatorRole = Literal["user", "agent", "expert", "crowd", "model"]
 ReactionValue = Literal["up", "down"]
+Consent = Literal["none", "log", "train"]
+"""``none``: nothing is kept beyond the chat; ``log``: kept, never learned from; ``train``: learned from."""
 
 ShortText = Annotated[str, Meta(min_length=1, max_length=200)]
 LongText = Annotated[str, Meta(max_length=20_000)]
@@ -41,7 +43,10 @@ class Message(Record, frozen=True, kw_only=True):
 
 
 class Turn(Record, frozen=True, kw_only=True):
-    """A chat turn that wants a reply: the messages so far, the last of which the model has to answer."""
+    """A chat turn that wants a reply: the messages so far, the last of which the model has to answer.
+
+    ``consent`` is what the user agreed to; a turn without consent (``none``) is never in a log.
+    """
 
     id: str
     conversation_id: str
@@ -50,6 +55,7 @@ class Turn(Record, frozen=True, kw_only=True):
     tags: tuple[str, ...] = ()
     locale: str = "en"
     created_at: datetime
+    consent: Consent = "train"
 
 
 class Sampling(Record, frozen=True, kw_only=True):
@@ -280,7 +286,10 @@ class Selection(Record, frozen=True, kw_only=True):
 
 
 class Conversation(Record, frozen=True, kw_only=True):
-    """A conversation on the workbench; ``pending`` are the customer's further messages, still to come."""
+    """A conversation on the workbench; ``pending`` are the customer's further messages, still to come.
+
+    ``user_ref`` is whose it is, and ``consent`` what that user agreed to for what is drawn in it.
+    """
 
     id: str
     title: str
@@ -293,3 +302,5 @@ class Conversation(Record, frozen=True, kw_only=True):
     source: str = "api"
     created_at: datetime
     updated_at: datetime
+    user_ref: str | None = None
+    consent: Consent = "train"

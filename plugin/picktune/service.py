@@ -26,11 +26,13 @@ from picktune.gate.watch import watch
 from picktune.health import Health, Readiness
 from picktune.keeper import Keeper
 from picktune.late import LateLog, ReadableLog
-from picktune.log.base import LogReader
+from picktune.log.base import ConsentScope, LogReader
 from picktune.metrics import Metrics
+from picktune.privacy import Privacy
 from picktune.ratelimit import RateLimits
 from picktune.records import (
     AnnotatorRole,
+    Consent,
     Conversation,
     Exposure,
     Message,
@@ -42,6 +44,7 @@ from picktune.records import (
     new_id,
     utc_now,
 )
+from picktune.redaction.redaction import Redaction, create_redaction
 from picktune.settings import Settings
 from picktune.signal_service import SignalService
 from picktune.slate import draw, order_for, policy_named
@@ -69,9 +72,11 @@ class Service(SignalService, CampaignService):
         registry: Registry,
         rng: random.Random | None = None,
         now: Callable[[], datetime] = utc_now,
+        redaction: Redaction | None = None,
     ) -> None:
         self.settings = settings
-        self.log = log
+        self._privacy = Privacy(log, redaction, settings.consent_default)
+        self.log = self._privacy.log
         self.engine = engine
         self.registry = registry
         self.rng = rng or random.SystemRandom()
@@ -82,6 +87,7 @@ class Service(SignalService, CampaignService):
         self.metrics = Metrics()
         self.limits = RateLimits(settings.rates, self.metrics)
         self.canary = Canary(settings.gate, log, registry, poll=settings.poll, now=now)
+        self._stored_log = log
         self._keeper = Keeper(log)
         self._follower = Follower(engine, registry, log, poll=settings.poll, grace=settings.timeout, now=now)
         self._health = Health(engine, log, registry, self._follower, self._keeper)
@@ -161,6 +167,8 @@ class Service(SignalService, CampaignService):
             await self._keeper.flush()
         await self.engine.close()
         await self.log.close()
+        if self._privacy.redaction is not None:
+            self._privacy.redaction.vault.close()
 
     # Slates
 
@@ -176,11 +184,15 @@ class Service(SignalService, CampaignService):
         sampling: Sampling | None = None,
         speaker: Speaker | None = None,
         campaign: str | None = None,
+        consent: Consent | None = None,
+        redacted: bool = False,
     ) -> Slate:
         """Draw a slate for the messages and keep it; ``is_kept`` tells if it has to wait for the log.
 
         ``sampling`` replaces the settings' own, and ``speaker`` the engine, for this slate, which is drawn
-        under the ``campaign``. Raises
+        under the ``campaign``. ``consent`` is what the user agrees to, by default the settings'
+        ``consent_default``; with ``none`` nothing is kept. The messages are redacted before the model or the
+        log sees them, unless they are ``redacted`` already; what is returned is as it was said. Raises
         ``InvalidInput`` for messages that leave nothing to answer or an unknown policy, ``EngineBusy`` and
         ``EngineDown``.
         """
@@ -196,7 +208,10 @@ class Service(SignalService, CampaignService):
             tags=(*tags, *([TAG + campaign] if campaign else [])),
             locale=locale,
             created_at=now,
+            consent=await self._privacy.consent(consent, user_ref, conversation_id),
         )
+        if not redacted:
+            turn = await self._privacy.redacted(turn)
         with self.metrics.drawing():
             self.check_engine()
             aliases, chance = await self.canary.admit(self.aliases, turn.conversation_id)
@@ -213,11 +228,15 @@ class Service(SignalService, CampaignService):
             )
         self.metrics.drew(slate)
         logger.debug("drew %d replies", len(slate.candidates), extra={"slate_id": slate.id})
+        if turn.consent == "none":
+            self._privacy.hold(slate)
+            return slate
+        stored = await self._privacy.kept_form(slate)
         with self.metrics.phase("log_write"):
-            kept = await self._keeper.keep_slate(slate)
+            kept = await self._keeper.keep_slate(stored)
         if kept:
             self.metrics.committed(self.now())
-        return slate
+        return await self._privacy.shown(stored, slate)
 
     async def slate_for(self, conversation_id: str, viewer: str) -> Slate:
         """The slate that waits for the viewer in a stored conversation, or a fresh one.
@@ -228,7 +247,7 @@ class Service(SignalService, CampaignService):
         """
         waiting = await self._waiting(conversation_id, viewer)
         if waiting is not None:
-            return waiting
+            return await self._privacy.shown(waiting)
         task = self._drawing.get(conversation_id)
         if task is None:
             task = asyncio.create_task(self._draw_for(conversation_id, viewer))
@@ -239,17 +258,28 @@ class Service(SignalService, CampaignService):
 
     async def slate(self, slate_id: str) -> Slate:
         """The slate of that id; raises ``SlateNotFound``."""
+        held = self._privacy.held(slate_id)
+        return held if held is not None else await self._privacy.shown(await self.stored_slate(slate_id))
+
+    async def stored_slate(self, slate_id: str) -> Slate:
+        """The slate as it is, or will be, in the log: redacted, if that is on; raises ``SlateNotFound``."""
         waiting = self._keeper.waiting_slate(slate_id)
         return waiting if waiting is not None else await self._ask(lambda reader: reader.slate(slate_id))
 
+    async def keep_stored(self, slate: Slate) -> None:
+        """Keep a slate whose words came from the log, and are redacted already."""
+        await self._stored_log.add_slate(slate)
+
     def is_kept(self, slate_id: str) -> bool:
         """Whether the slate does not wait for the log to come back."""
-        return self._keeper.waiting_slate(slate_id) is None
+        return self._keeper.waiting_slate(slate_id) is None and self._privacy.held(slate_id) is None
 
     async def expose(self, slate_id: str, viewer: str) -> Exposure:
         """Keep that the viewer sees the slate, in the viewer's own order; raises ``SlateNotFound``."""
         slate = await self.slate(slate_id)
         order = order_for(slate, viewer)
+        if self._privacy.held(slate_id) is not None:
+            return Exposure(slate_id=slate_id, viewer=viewer, order=order, shown_at=self.now())
         return await self._keeper.keep_exposure(
             Exposure(slate_id=slate_id, viewer=viewer, order=order, shown_at=self.now())
         )
@@ -258,6 +288,7 @@ class Service(SignalService, CampaignService):
 
     async def pick(self, pick: Pick) -> Pick:
         """Keep a decision; it is on disk when this returns. Raises what ``Log.record`` raises."""
+        self._privacy.check_kept(pick.slate_id)
         with self.metrics.phase("pick"):
             await self._keeper.flush()
             kept = await self.log.record(pick)
@@ -289,6 +320,7 @@ class Service(SignalService, CampaignService):
 
     async def react(self, reaction: Reaction) -> Reaction:
         """Keep a reaction; it is on disk when this returns. Raises what ``Log.react`` raises."""
+        self._privacy.check_candidate_kept(reaction.candidate_id)
         await self._keeper.flush()
         kept = await self.log.react(reaction)
         self.metrics.committed(self.now())
@@ -330,17 +362,27 @@ class Service(SignalService, CampaignService):
         """Keep new conversations; returns how many were new."""
         return await self.log.add_conversations(conversations)
 
+    async def set_consent(self, scope: ConsentScope, ref: str, level: Consent) -> int:
+        """Keep what a user agrees to from now on, or for a conversation; see ``Log.set_consent``."""
+        await self._keeper.flush()
+        return await self.log.set_consent(scope, ref, level, self.now())
+
     async def conversation(self, conversation_id: str) -> Conversation:
         """The conversation with the replies sent so far; raises ``ConversationNotFound``."""
+        return await self._privacy.conversation(await self.stored_conversation(conversation_id))
+
+    async def stored_conversation(self, conversation_id: str) -> Conversation:
+        """The conversation as it is in the log: redacted, if that is on; raises ``ConversationNotFound``."""
         return await self._ask(lambda reader: reader.conversation(conversation_id))
 
     async def conversations(
         self, *, status: str | None = "open", locale: str | None = None, limit: int = 50, offset: int = 0
     ) -> list[Conversation]:
         """A page of the conversations, the oldest update first."""
-        return await self._ask(
+        found = await self._ask(
             lambda reader: reader.conversations(status=status, locale=locale, limit=limit, offset=offset)
         )
+        return await self._privacy.conversations(found)
 
     async def count_conversations(self, *, status: str | None = "open", locale: str | None = None) -> int:
         """How many conversations there are."""
@@ -357,22 +399,32 @@ class Service(SignalService, CampaignService):
         # Another draw may have ended between the caller's look and this one.
         waiting = await self._waiting(conversation_id, viewer)
         if waiting is not None:
-            return waiting
-        conversation = await self.conversation(conversation_id)
+            return await self._privacy.shown(waiting)
+        conversation = await self.stored_conversation(conversation_id)
         messages = conversation.messages
         if conversation.status == "closed" or not messages or messages[-1].role not in ANSWERABLE:
             raise Conflict(
                 f"conversation {conversation_id!r} waits for no reply; open another one",
                 field="conversation_id",
             )
+        user_ref, level = conversation.user_ref, conversation.consent
+        if await self._privacy.consent(level, user_ref, conversation_id) == "none":
+            raise Conflict(
+                f"the user of conversation {conversation_id!r} agrees to nothing being kept; answer it "
+                "elsewhere, and erase it with: picktune forget",
+                field="conversation_id",
+            )
         campaign = await self.campaign_for(conversation, viewer)
         return await self.draw(
             messages,
             conversation_id=conversation_id,
+            user_ref=user_ref,
             tags=without_reserved(conversation.tags),
             locale=conversation.locale,
             policy=campaign.policy if campaign else None,
             campaign=campaign.name if campaign else None,
+            consent=level,
+            redacted=True,
         )
 
     def _drawn(self, conversation_id: str, task: asyncio.Task[Slate]) -> None:
@@ -402,6 +454,7 @@ def create_service(settings: Settings, *, engine: Engine | None = None) -> Servi
         log=log,
         engine=create_engine(settings) if engine is None else engine,
         registry=Registry(settings.registry_path),
+        redaction=create_redaction(settings),
     )
 
 

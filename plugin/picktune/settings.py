@@ -17,7 +17,8 @@ from picktune.engines.limits import VLLMLimits
 from picktune.errors import InvalidInput, InvalidSettings
 from picktune.gate.records import GateSettings
 from picktune.notify import Notify
-from picktune.records import AnnotatorRole, Record, Sampling
+from picktune.records import AnnotatorRole, Consent, Record, Sampling
+from picktune.redaction.base import KINDS, Kind
 from picktune.signals import parse_scale
 from picktune.slate import policy_named
 
@@ -42,6 +43,18 @@ class Rates(Record, frozen=True, kw_only=True):
     session_slates: Annotated[int, Meta(ge=0)] = 120
     session_picks: Annotated[int, Meta(ge=0)] = 300
     session_signals: Annotated[int, Meta(ge=0)] = 600
+
+
+class RedactionSettings(Record, frozen=True, kw_only=True):
+    """Whether personal data is taken out before anything is stored, and which.
+
+    ``keep_days`` is how long the vault keeps what a placeholder stands for; 0 is until it is erased.
+    """
+
+    on: bool = False
+    kinds: tuple[Kind, ...] = KINDS
+    locales: tuple[Literal["en", "zh"], ...] = ("en", "zh")
+    keep_days: Annotated[int, Meta(ge=0)] = 365
 
 
 class Settings(Record, frozen=True, kw_only=True):
@@ -76,6 +89,8 @@ class Settings(Record, frozen=True, kw_only=True):
     scales: tuple[str, ...] = ("quality:1-5",)
     cors_origins: tuple[Annotated[str, Meta(pattern=r"^https?://[^/\s*]+$")], ...] = ()
     reveal: bool = False
+    consent_default: Consent = "train"
+    redaction: RedactionSettings = RedactionSettings()
     secure_cookies: bool = False
     notify: Notify = Notify()
     gate: GateSettings = GateSettings()

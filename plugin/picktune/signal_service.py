@@ -37,6 +37,7 @@ class SignalService:
         _drawn: Callable[[str, asyncio.Task[Slate]], None]
         draw: Callable[..., Awaitable[Slate]]
         slate: Callable[[str], Awaitable[Slate]]
+        stored_slate: Callable[[str], Awaitable[Slate]]
 
     async def note(
         self,
@@ -118,7 +119,7 @@ class SignalService:
 
     async def _regenerate(self, slate_id: str, annotator: str, role: AnnotatorRole, key: str) -> Slate:
         await self._keeper.flush()
-        slate = await self.slate(slate_id)
+        slate = await self.stored_slate(slate_id)
         earlier = await self._ask(lambda reader: _earlier(reader, slate, annotator, key))
         if earlier is not None:
             return await self.slate(earlier)
@@ -131,6 +132,8 @@ class SignalService:
             campaign=next((tag.removeprefix(TAG) for tag in turn.tags if tag.startswith(TAG)), None),
             locale=turn.locale,
             policy=slate.policy if slate.policy in POLICIES else None,
+            consent=turn.consent,
+            redacted=True,
         )
         await self._keeper.flush()
         signal = Signal(

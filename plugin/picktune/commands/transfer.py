@@ -108,10 +108,10 @@ def import_(
 async def _add(
     settings: Settings, conversations: Iterator[Conversation], advance: Advance = lambda: None
 ) -> tuple[int, int]:
-    from picktune.log import SQLiteLog
+    from picktune.redaction.opening import open_log
 
     total = added = 0
-    async with SQLiteLog.open(settings.log_path) as log:
+    async with open_log(settings) as log:
         while chunk := list(islice(conversations, CHUNK)):
             total += len(chunk)
             added += await log.add_conversations(chunk)
@@ -127,10 +127,10 @@ async def _decide(
     from picktune.errors import LogUnavailable, PicktuneError
     from picktune.interchange import Reject
     from picktune.interchange.taking import about, take
-    from picktune.log import SQLiteLog
+    from picktune.redaction.opening import open_log
 
     total = added = 0
-    async with SQLiteLog.open(settings.log_path) as log:
+    async with open_log(settings) as log:
         while chunk := list(islice(rows, CHUNK)):
             waiting = [(row.line, one) for row in chunk for one in row.decisions]
             outcomes = await asyncio.gather(*(take(log, one) for _, one in waiting), return_exceptions=True)

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from picktune.bodies import Locale
-from picktune.records import Record, ShortText, Tags
+from picktune.records import Consent, Record, ShortText, Tags
 
 MOST = 16  # replies in one answer, as in a policy
 
@@ -53,6 +53,7 @@ class PicktuneFields(Record, frozen=True, kw_only=True):
     tags: Tags = ()
     locale: Locale = "en"
     policy: ShortText | None = None
+    consent: Consent | None = None
 
 
 class ChatRequest(Struct, frozen=True, kw_only=True):

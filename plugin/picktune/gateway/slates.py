@@ -49,6 +49,7 @@ async def slate_completion(call: Call, conversation_id: str | None) -> ChatCompl
         policy=_policy(ours.policy or service.settings.policy, ours.policy, asked.n),
         sampling=sampling_of(asked, service.settings.sampling),
         speaker=meter,
+        consent=ours.consent,
     )
     order = tuple(one.id for one in slate.candidates)
     if viewer is not None:

@@ -11,10 +11,10 @@ from picktune.interchange.votes import Taken, is_the_same
 from picktune.records import DecidedSlate, Exposure, Pick, ReactedReply, Reaction, Slate
 
 if TYPE_CHECKING:
-    from picktune.log import SQLiteLog
+    from picktune.late import ReadableLog
 
 
-async def take(log: SQLiteLog, one: Taken) -> bool:
+async def take(log: ReadableLog, one: Taken) -> bool:
     """Keep it; whether it is new. Nothing is sent to any conversation.
 
     A vote on a slate that the log has (the same replies under the same ids) becomes a decision on that one,
@@ -43,7 +43,7 @@ def about(one: Taken) -> str:
     return one.slate_id if isinstance(one, Pick) else one.slate.id
 
 
-async def _react(log: SQLiteLog, slate: Slate, reaction: Reaction) -> bool:
+async def _react(log: ReadableLog, slate: Slate, reaction: Reaction) -> bool:
     known = any(
         (earlier.key, earlier.annotator) == (reaction.key, reaction.annotator)
         for earlier in log.reader.reactions(slate.id)
@@ -52,7 +52,7 @@ async def _react(log: SQLiteLog, slate: Slate, reaction: Reaction) -> bool:
     return not known
 
 
-def _adopted(log: SQLiteLog, slate: Slate) -> Slate:
+def _adopted(log: ReadableLog, slate: Slate) -> Slate:
     try:
         stored = log.reader.slate(slate.id)
     except SlateNotFound:
@@ -60,7 +60,7 @@ def _adopted(log: SQLiteLog, slate: Slate) -> Slate:
     return stored if is_the_same(stored, slate) or _timeless(stored) == _timeless(slate) else slate
 
 
-def _decided(log: SQLiteLog, pick: Pick) -> DecidedSlate:
+def _decided(log: ReadableLog, pick: Pick) -> DecidedSlate:
     """A bare decision with the slate that it is on, as this annotator saw it."""
     slate = (
         log.reader.slate(pick.slate_id)

@@ -32,6 +32,8 @@ class Ticket(Record, frozen=True, kw_only=True):
     message: Text | None = None
     messages: Annotated[tuple[Message, ...], Meta(max_length=1000)] = ()
     pending: Pending = ()
+    user_ref: ShortText | None = None
+    consent: Literal["log", "train"] = "train"
 
 
 def recognises(keys: frozenset[str]) -> bool:
@@ -65,6 +67,8 @@ def to_conversation(ticket: Ticket, *, now: datetime) -> Conversation:
         messages=messages,
         pending=ticket.pending,
         source="tickets",
+        user_ref=ticket.user_ref,
+        consent=ticket.consent,
         created_at=now,
         updated_at=now,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Literal, Protocol
 
 from picktune_adapters import AdapterVersion, Aliases
 
@@ -14,6 +14,7 @@ from picktune.log.signal_log import SignalLog, SignalLogReader
 from picktune.records import (
     AnnotatorRole,
     ChoiceSet,
+    Consent,
     Conversation,
     DecidedSlate,
     Decision,
@@ -26,6 +27,8 @@ from picktune.records import (
     Selection,
     Slate,
 )
+
+ConsentScope = Literal["user", "conversation"]
 
 
 class LogReader(SignalLogReader, GateReader, Protocol):
@@ -124,6 +127,10 @@ class LogReader(SignalLogReader, GateReader, Protocol):
         """How many decisions and how many reactions that gives."""
         ...
 
+    def standing_consent(self, user_ref: str | None, conversation_id: str | None) -> Consent:
+        """What the user, and the conversation, agreed to for all that comes: the least of the two."""
+        ...
+
     def counts(self) -> dict[str, int]:
         """How many rows of each kind there are, by table."""
         ...
@@ -182,6 +189,14 @@ class Log(SignalLog, Protocol):
 
     async def add_conversations(self, conversations: Sequence[Conversation]) -> int:
         """Keep new conversations and return how many were; those that are there already stay as they are."""
+        ...
+
+    async def set_consent(self, scope: ConsentScope, ref: str, level: Consent, at: datetime) -> int:
+        """Keep what a user, or a conversation's, agrees to from now on; how many earlier turns that touches.
+
+        Less than ``train`` keeps all earlier turns out of the training too; ``train`` lets none of them in
+        again. Raises ``InvalidInput`` for an empty ``ref``.
+        """
         ...
 
     async def saw_adapter(self, version: AdapterVersion, at: datetime) -> None:

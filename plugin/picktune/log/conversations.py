@@ -6,8 +6,10 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
+from msgspec import structs
+
 from picktune.errors import Conflict
-from picktune.log import rows
+from picktune.log import privacy, rows
 from picktune.records import Conversation, Message, Pick
 
 
@@ -22,7 +24,9 @@ def load(connection: sqlite3.Connection, conversation_id: str) -> Conversation |
 def as_it_stands(connection: sqlite3.Connection, row: rows.Row) -> Conversation:
     """The conversation of a row of ``conversations``."""
     sent = connection.execute("SELECT text FROM sent WHERE conversation_id = ? ORDER BY place", (row[0],))
-    return rows.conversation_of(row, [text for (text,) in sent])
+    conversation = rows.conversation_of(row, [text for (text,) in sent])
+    user_ref, consent = privacy.owner_of(connection, row[0])
+    return structs.replace(conversation, user_ref=user_ref, consent=consent)
 
 
 def add(connection: sqlite3.Connection, conversations: Sequence[Conversation]) -> int:
@@ -32,7 +36,12 @@ def add(connection: sqlite3.Connection, conversations: Sequence[Conversation]) -
         f"INSERT INTO conversations ({rows.CONVERSATION}) VALUES ({', '.join('?' * columns)}) "
         f"ON CONFLICT (id) DO NOTHING"
     )
-    return sum(connection.execute(sql, rows.conversation_row(one)).rowcount for one in conversations)
+    new = 0
+    for one in conversations:
+        if connection.execute(sql, rows.conversation_row(one)).rowcount:
+            privacy.own(connection, one)
+            new += 1
+    return new
 
 
 def condition(status: str | None, locale: str | None) -> tuple[str, list[str]]:

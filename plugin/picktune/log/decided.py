@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from msgspec import structs
 
 from picktune.errors import Conflict, InvalidInput
-from picktune.log import picks, rows, slates
+from picktune.log import picks, privacy, rows, slates
 from picktune.log.validity import aware, checked
 from picktune.records import AliasesSeen, DecidedSlate, ReactedReply, Selection, Slate
 
@@ -126,7 +126,7 @@ def _whole(connection: sqlite3.Connection, slate_id: str) -> Slate:
 def _same(stored: Slate, other: Slate) -> bool:
     # An export leaves out for whom the slate was drawn, and some formats do not know when.
     def timeless(slate: Slate) -> Slate:
-        turn = structs.replace(slate.turn, user_ref=None, created_at=stored.turn.created_at)
+        turn = structs.replace(slate.turn, user_ref=None, consent="train", created_at=stored.turn.created_at)
         return structs.replace(slate, turn=turn, created_at=stored.created_at)
 
     return timeless(stored) == timeless(other)
@@ -152,7 +152,7 @@ def _aliases(value: str | None) -> AliasesSeen | None:
 
 
 def _condition(selection: Selection, time: str) -> tuple[str, list[object]]:
-    parts, values = ["1"], list[object]()
+    parts, values = [privacy.TRAINABLE], list[object]()
     for name, comparison, moment in (("since", ">=", selection.since), ("until", "<", selection.until)):
         if moment is not None:
             parts.append(f"{time} {comparison} ?")

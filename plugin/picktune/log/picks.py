@@ -10,6 +10,7 @@ from picktune.errors import (
     AlreadyDecided,
     CandidateNotFound,
     Conflict,
+    Forgotten,
     InvalidInput,
     KeyReused,
     NotShown,
@@ -30,7 +31,8 @@ SELECT t.conversation_id, t.messages,
     EXISTS (SELECT 1 FROM conversations v WHERE v.id = t.conversation_id),
     s.hash, e.places, e.shown_at,
     (SELECT hash FROM chains WHERE name = 'picks'), (SELECT 1 + coalesce(max(id), 0) FROM picks),
-    p.id, {", ".join("p." + column for column in rows.PICK.split(", "))}
+    p.id, {", ".join("p." + column for column in rows.PICK.split(", "))},
+    s.salt IS NULL
 FROM slates s JOIN turns t ON t.id = s.turn_id
 LEFT JOIN exposures e ON e.slate_id = s.id AND e.viewer = :annotator
 LEFT JOIN picks p ON p.slate_id = s.id AND p.annotator = :annotator
@@ -99,6 +101,8 @@ def record(connection: sqlite3.Connection, pick: Pick, *, sends: bool = True) ->
             field="slate_id",
         )
 
+    if found[0][-1]:
+        raise Forgotten("slate", pick.slate_id)
     pick = structs.replace(pick, version=len(before) + 1)
     row = rows.pick_row(pick)
     connection.execute(_INSERT, (pick_id, *row, *PICKS.link(head, pick_id, row, about)))

@@ -17,7 +17,7 @@ from picktune.errors import (
     LogUnavailable,
     SlateNotFound,
 )
-from picktune.log import conversations, decided, evidence, news, rows, slates
+from picktune.log import conversations, decided, evidence, news, privacy, rows, slates
 from picktune.log.files import open_for_reading, unavailable
 from picktune.log.gating import GateReading
 from picktune.log.news import Mark, Withdrawn
@@ -26,6 +26,7 @@ from picktune.log.signal_sqlite import SignalReading
 from picktune.records import (
     AnnotatorRole,
     ChoiceSet,
+    Consent,
     Conversation,
     DecidedSlate,
     Decision,
@@ -189,6 +190,11 @@ class SQLiteLogReader(SignalReading, GateReading):
         """See ``LogReader``."""
         with self._connection() as connection:
             return decided.count_decided(connection, selection), decided.count_reacted(connection, selection)
+
+    def standing_consent(self, user_ref: str | None, conversation_id: str | None) -> Consent:
+        """See ``LogReader``."""
+        with self._connection() as connection:
+            return privacy.standing(connection, user_ref, conversation_id)
 
     def counts(self) -> dict[str, int]:
         """See ``LogReader``."""

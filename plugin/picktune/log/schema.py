@@ -10,7 +10,7 @@ import sqlite3
 
 from sqlite_utils import Database, Migrations
 
-from picktune.log import campaigns, gating, revision, scenarios, sealing, signal_schema
+from picktune.log import campaigns, gating, privacy_schema, revision, scenarios, sealing, signal_schema
 
 APPLICATION_ID = 0x7069636B  # "pick": how a log is told from any other SQLite database
 TABLES = (
@@ -105,6 +105,12 @@ def gate(db: Database) -> None:
     """What the gate and people decided about the aliases, and how that came out."""
     for statement in gating.SCHEMA:
         db.execute(statement)
+
+
+@migrations()
+def consent_and_erasing(db: Database) -> None:
+    """What users agreed to keeps rows out of the training; who is forgotten can be erased."""
+    privacy_schema.begin(db.conn)
 
 
 _TABLES = """

@@ -7,7 +7,7 @@ import sqlite3
 from msgspec import structs
 
 from picktune.errors import CandidateNotFound, Conflict, InvalidInput, KeyReused, SlateNotFound
-from picktune.log import campaigns, conversations, rows
+from picktune.log import campaigns, conversations, privacy, rows
 from picktune.log.chain import LINK, REACTIONS, SLATE_SEAL, seal
 from picktune.log.validity import checked
 from picktune.records import Exposure, Reaction, Slate
@@ -30,14 +30,17 @@ def consistent(slate: Slate) -> Slate:
 def add(connection: sqlite3.Connection, slate: Slate) -> None:
     """Insert a consistent slate; the same one again changes nothing, a different one is a ``Conflict``."""
     if (stored := load(connection, slate.id)) is not None:
-        if stored != slate:
+        # Consent may have been withdrawn since.
+        if stored != structs.replace(slate, turn=structs.replace(slate.turn, consent=stored.turn.consent)):
             raise Conflict(f"there is a different slate with id {slate.id!r}; use a new id", field="slate_id")
         return
     turn = connection.execute(f"SELECT {rows.TURN} FROM turns WHERE id = ?", (slate.turn.id,)).fetchone()
     if turn is None:
         turn = rows.turn_row(slate.turn)
+        privacy.check_new_turn(connection, slate.turn)
         connection.execute(_insert("turns", rows.TURN), turn)
-    elif rows.turn_of(turn) != slate.turn:
+        privacy.restrict(connection, slate.turn)
+    elif rows.turn_of(turn) != structs.replace(slate.turn, consent="train"):
         raise Conflict(f"there is a different turn with id {slate.turn.id!r}; use a new id", field="turn")
     row = rows.slate_row(slate)
     candidates = [rows.candidate_row(slate.id, place, one) for place, one in enumerate(slate.candidates)]
@@ -55,7 +58,8 @@ def load(connection: sqlite3.Connection, slate_id: str) -> Slate | None:
     found = connection.execute(
         f"SELECT {rows.CANDIDATE} FROM candidates WHERE slate_id = ? ORDER BY place", (slate_id,)
     )
-    return rows.slate_of(row, rows.turn_of(turn), [rows.candidate_of(one) for one in found])
+    drawn_for = structs.replace(rows.turn_of(turn), consent=privacy.consent_of(connection, row[1]))
+    return rows.slate_of(row, drawn_for, [rows.candidate_of(one) for one in found])
 
 
 def candidate_ids(connection: sqlite3.Connection, slate_id: str) -> list[str]:
@@ -124,6 +128,7 @@ def react(connection: sqlite3.Connection, reaction: Reaction) -> Reaction:
     if found is None:
         raise CandidateNotFound(reaction.candidate_id)
     slate_id, sealed, head, reaction_id = found
+    privacy.check_standing(connection, slate_id)
     before = connection.execute(
         f"SELECT {rows.REACTION} FROM reactions WHERE slate_id = ? AND annotator = ? AND key = ?",
         (slate_id, reaction.annotator, reaction.key),

@@ -12,13 +12,14 @@ import msgspec
 from picktune_adapters import AdapterVersion, Aliases
 
 from picktune.errors import InvalidInput
-from picktune.log import conversations, decided, picks, rows, slates
+from picktune.log import conversations, decided, picks, privacy, rows, slates
+from picktune.log.base import ConsentScope
 from picktune.log.files import open_for_writing
 from picktune.log.reader import SQLiteLogReader
 from picktune.log.signal_sqlite import SignalWriting
 from picktune.log.validity import aware, checked
 from picktune.log.writer import Writer
-from picktune.records import Conversation, DecidedSlate, Exposure, Pick, Reaction, Slate
+from picktune.records import Consent, Conversation, DecidedSlate, Exposure, Pick, Reaction, Slate
 
 
 class SQLiteLog(SignalWriting):
@@ -56,6 +57,8 @@ class SQLiteLog(SignalWriting):
     async def add_slate(self, slate: Slate) -> None:
         """See ``Log``; ``InvalidInput`` for one that cannot be stored, ``Conflict`` if its id is taken."""
         slate = slates.consistent(slate)
+        if slate.turn.consent == "none":
+            raise InvalidInput(f"slate {slate.id!r} was drawn without consent to keep it", field="consent")
         await self._writer.do(lambda connection: slates.add(connection, slate))
 
     async def add_exposure(self, exposure: Exposure) -> Exposure:
@@ -83,7 +86,22 @@ class SQLiteLog(SignalWriting):
     async def add_conversations(self, conversations_: Sequence[Conversation]) -> int:
         """See ``Log``; all of them are kept, or none is."""
         new = [checked(conversation) for conversation in conversations_]
+        for one in new:
+            if one.consent == "none":
+                raise InvalidInput(
+                    f"conversation {one.id!r} cannot be kept, for its consent is 'none'; leave it out",
+                    field="consent",
+                )
         return await self._writer.do(lambda connection: conversations.add(connection, new))
+
+    async def set_consent(self, scope: ConsentScope, ref: str, level: Consent, at: datetime) -> int:
+        """See ``Log``."""
+        if not ref:
+            raise InvalidInput(f"consent is given by a {scope}; name which one", field="ref")
+        moment = aware(at, "at")
+        return await self._writer.do(
+            lambda connection: privacy.withdraw(connection, scope, ref, level, moment)
+        )
 
     async def saw_adapter(self, version: AdapterVersion, at: datetime) -> None:
         """See ``Log``; the first time stands."""

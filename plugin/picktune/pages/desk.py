@@ -107,7 +107,7 @@ class Desk:
         try:
             await self._service.slate(slate_id)
         except SlateNotFound:
-            await self._service.log.add_slate(await self._empty_slate(slate_id, own))
+            await self._service.keep_stored(await self._empty_slate(slate_id, own))
         now = self._service.now()
         await self._service.log.add_exposure(
             Exposure(slate_id=slate_id, viewer=viewer.name, order=(), shown_at=now)
@@ -126,7 +126,7 @@ class Desk:
         return json_answer({"slate_id": pick.slate_id, "verdict": pick.verdict})
 
     async def _empty_slate(self, slate_id: str, own: OwnReply) -> Slate:
-        conversation = await self._service.conversation(own.conversation_id)
+        conversation = await self._service.stored_conversation(own.conversation_id)
         if conversation.status == "closed" or len(conversation.messages) != own.messages:
             raise Conflict(
                 f"conversation {conversation.id!r} has moved on since; read it again", field="conversation_id"
@@ -136,6 +136,8 @@ class Desk:
             id=slate_id,
             conversation_id=conversation.id,
             messages=conversation.messages,
+            user_ref=conversation.user_ref,
+            consent=conversation.consent,
             tags=without_reserved(conversation.tags),
             locale=conversation.locale,
             created_at=now,
