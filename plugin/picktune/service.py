@@ -270,6 +270,11 @@ class Service(SignalService, CampaignService):
         """Keep a slate whose words came from the log, and are redacted already."""
         await self._stored_log.add_slate(slate)
 
+    async def slate_of_candidate(self, candidate_id: str) -> Slate:
+        """The slate that holds the candidate; raises ``CandidateNotFound``."""
+        await self._keeper.flush()
+        return await self._ask(lambda reader: reader.slate_of_candidate(candidate_id))
+
     def is_kept(self, slate_id: str) -> bool:
         """Whether the slate does not wait for the log to come back."""
         return self._keeper.waiting_slate(slate_id) is None and self._privacy.held(slate_id) is None

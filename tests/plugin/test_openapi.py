@@ -82,6 +82,12 @@ async def test_real_answers_fit_their_schemas(document: dict[str, Any], api: Any
         ("post", "/v1/slates/{slate_id}/regenerate", again, by),
         ("post", "/v1/scores", "/v1/scores", {**by, "candidate_id": first, "scale": "quality", "value": 4}),
         ("get", "/v1/scales", "/v1/scales", None),
+        (
+            "post",
+            "/v1/feedback",
+            "/v1/feedback",
+            {"metric_name": "thumbs_up", "value": True, "inference_id": first, "tags": {"annotator": "tom"}},
+        ),
         ("post", "/v1/campaigns", "/v1/campaigns", {"name": "c", "wanted": 3}),  # this key may not
         ("get", "/v1/campaigns", "/v1/campaigns", None),
         ("get", "/v1/campaigns/{name}", "/v1/campaigns/c", None),
