@@ -46,10 +46,21 @@ class Progress(Record, frozen=True, kw_only=True):
 
 
 class Keeper:
-    """Keeps the checkpoints of a run in ``folder``; without a folder it keeps none."""
+    """Keeps the checkpoints of a run in ``folder``; without a folder it keeps none.
 
-    def __init__(self, folder: Path | None, weights: dict[str, nn.Parameter], optimizer: Optimizer) -> None:
+    Unless they are trained as a ``whole``, some of the weights may not have been stepped yet.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None,
+        weights: dict[str, nn.Parameter],
+        optimizer: Optimizer,
+        *,
+        whole: bool = True,
+    ) -> None:
         self.folder = folder
+        self.whole = whole
         self.weights = weights
         self.optimizer = optimizer
         self._saved = time.perf_counter()
@@ -107,6 +118,9 @@ class Keeper:
         moments = {
             f"{m}.{name}": state[w][m] for name, w in self.weights.items() if w in state for m in _MOMENTS
         }
+        # Of weights that were thawed later, AdamW has counted fewer steps.
+        steps = {f"step.{name}": state[w]["step"].clone() for name, w in self.weights.items() if w in state}
+        moments |= {key: step for key, step in steps.items() if float(step) != progress.step}
         save_file({name: w.detach() for name, w in self.weights.items()}, folder / _ADAPTER)
         save_file(moments, folder / _OPTIMIZER)
         (folder / _STATE).write_bytes(msgspec.json.encode(progress))
@@ -117,9 +131,10 @@ class Keeper:
         weights, moments = load_file(folder / _ADAPTER), load_file(folder / _OPTIMIZER)
         for name, weight in self.weights.items():
             weight.data.copy_(weights[name])
-            if progress.step:
+            if progress.step and (self.whole or f"exp_avg.{name}" in moments):
                 state = {m: moments[f"{m}.{name}"].to(weight.device) for m in _MOMENTS}
-                self.optimizer.state[weight] = {"step": torch.tensor(float(progress.step)), **state}
+                step = moments.get(f"step.{name}", torch.tensor(float(progress.step)))
+                self.optimizer.state[weight] = {"step": step, **state}
 
 
 def _checkpoints(folder: Path) -> list[Path]:

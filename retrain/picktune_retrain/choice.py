@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from msgspec import structs
 from picktune.records import ChoiceSet, Record
 
 from picktune_retrain.records import Recipe
@@ -91,7 +92,9 @@ def score(
     recipe: Recipe,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Scores]:
-    """Score every set's replies under the base and under an adapter (a PEFT folder), in the same layout.
+    """Score every set's replies under the base and under an adapter, in the same layout.
+
+    ``adapter`` is a PEFT folder, or that of a model of its own, trained from the base.
 
     ``progress`` is called with the number of sets that are done and the number of all. Raises
     ``MissingExtra`` without torch, ``EngineDown`` without the base, ``AdapterCorrupt`` if the adapter does
@@ -100,19 +103,29 @@ def score(
     from picktune_retrain.models import require_torch
 
     require_torch()
-    from picktune_retrain import encoding, forward, models, packing
+    from picktune_retrain import encoding, forward, methods, models, packing
 
+    if recipe.method == "qlora":
+        recipe = structs.replace(recipe, method="lora")  # it is the whole base that serves the adapter
     model = models.load(base_model, recipe)
     encoded = [encoding.encode(one, model.tokenizer, recipe) for one in sets]
-    if adapter is not None:
+    policy = model
+    if adapter is not None and methods.is_checkpoint(adapter):
+        policy = models.load(adapter, recipe)
+        forward.choose_layout(policy, encoded)
+    elif adapter is not None:
         models.load_adapter(model, adapter)
     forward.choose_layout(model, encoded)
+    if model.packed != policy.packed:
+        for unlike in (model, policy):
+            unlike.network.set_attn_implementation("eager")
+            unlike.packed = False
     scores: list[Scores] = []
     for row in packing.bundles(encoded, _SETS_A_ROW):
         base = forward.reference_log_probs(model, row)
         tuned = base
         if adapter is not None:
-            tuned = [tuple(one.tolist()) for one in forward.policy_log_probs(model, row, grad=False)]
+            tuned = [tuple(one.tolist()) for one in forward.policy_log_probs(policy, row, grad=False)]
         for one, before, after in zip(row, base, tuned, strict=True):
             tokens = tuple(map(len, one.replies))
             scores.append(Scores(slate_id=one.slate_id, base=before, adapter=after, tokens=tokens))

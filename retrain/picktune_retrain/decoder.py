@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor
+from torch import Tensor, nn
 
 from picktune_retrain.attention import Layout, attend, attend_backward
 from picktune_retrain.fused import LinearParts, parts
@@ -26,10 +26,23 @@ def fuse_layers(network: Any) -> bool:
     """Let packed rows take the written-out layers, if the model is of a family that they are written for."""
     config = network.config
     known = config.model_type in _FAMILIES and config.hidden_act == "silu" and not config.attention_dropout
-    if not known or network.device.type != "cpu":
+    if not known or network.device.type != "cpu" or not _uniform(network):
         return False
     for layer in network.base_model.layers:
         layer.forward = MethodType(_forward, layer)
+    return True
+
+
+def _uniform(network: Any) -> bool:
+    """Whether all matrices of a layer have an adapter, or none: a sum of some is not written out."""
+    for layer in network.base_model.layers:
+        attention, mlp = layer.self_attn, layer.mlp
+        linears = (
+            attention.q_proj, attention.k_proj, attention.v_proj, attention.o_proj,
+            mlp.gate_proj, mlp.up_proj, mlp.down_proj,
+        )  # fmt: skip
+        if len({type(linear) is nn.Linear for linear in linears}) > 1:
+            return False
     return True
 
 

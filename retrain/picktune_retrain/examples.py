@@ -81,9 +81,18 @@ def batches(found: Examples, recipe: Recipe) -> list[Batch]:
     The kind with the most batches takes part in every step, the others are spread over them evenly, so that
     each example is learned from once an epoch.
     """
-    sets = _chunks(_drawn(found.sets, recipe), recipe.batch)
     labels = [_mismatched(chunk) for chunk in _pairable(_drawn(found.labels, recipe), recipe.batch)]
-    texts = _chunks(_drawn(found.texts, recipe), recipe.batch)
+    drawn = Examples(
+        sets=_drawn(found.sets, recipe), labels=list(chain(*labels)), texts=_drawn(found.texts, recipe)
+    )
+    return batches_of(drawn, recipe)
+
+
+def batches_of(found: Examples, recipe: Recipe) -> list[Batch]:
+    """The steps of an epoch that takes the examples as they stand, labels with their partners already."""
+    sets = _chunks(found.sets, recipe.batch)
+    labels = _pairable(found.labels, recipe.batch)
+    texts = _chunks(found.texts, recipe.batch)
     steps: list[Batch] = [[] for _ in range(max(map(len, (sets, labels, texts))))]
     for kind in (sets, labels, texts):
         for i, chunk in enumerate(kind):

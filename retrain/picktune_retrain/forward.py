@@ -72,7 +72,7 @@ def choose_layout(model: Model, sets: Sequence[EncodedSet]) -> None:
             if pack([longest]).layout.longest > window:
                 raise attention.Unpackable(f"its attention sees only the last {window} tokens")
             model.network.set_attn_implementation(attention.install())
-            if fuse_layers(_base(model)) and not difference() <= TOLERANCE:
+            if model.plain and fuse_layers(_base(model)) and not difference() <= TOLERANCE:
                 release_layers(_base(model))
             if not (nats := difference()) <= TOLERANCE:
                 why = f"packed and plain rows differ by {nats:.3g} nats"

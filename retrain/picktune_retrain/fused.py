@@ -19,8 +19,13 @@ def token_log_probs(hidden: Tensor, head: Tensor, bias: Tensor | None, tokens: T
     """log softmax(hidden · headᵀ + bias)[tokens] in nats: hidden [T, d], head [V, d], tokens [T] -> fp32 [T].
 
     The logits exist for a few rows at a time. Their gradient, head[token] − softmax · head, is made on the
-    way forward while the softmax is at hand, so that nothing of size V is kept.
+    way forward while the softmax is at hand, so that nothing of size V is kept. A head that is trained itself
+    takes the plain way.
     """
+    if head.requires_grad and torch.is_grad_enabled():
+        pieces = zip(torch.split(hidden, _ROWS), torch.split(tokens, _ROWS), strict=True)
+        losses = [F.cross_entropy(F.linear(x, head, bias).float(), y, reduction="none") for x, y in pieces]
+        return -torch.cat(losses)
     result: Tensor = _TokenLogProbs.apply(hidden, head, bias, tokens)  # type: ignore[no-untyped-call]
     return result
 

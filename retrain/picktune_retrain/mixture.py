@@ -10,6 +10,8 @@ from picktune.errors import InvalidInput
 from picktune_retrain.records import ExtraKind, Recipe
 
 Objective = Literal["choice", "dpo", "kto", "sft"]
+# Methods that train the model's own weights, and make a model of its own.
+OWN_WEIGHTS = ("full", "freeze", "progressive")
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 
 
@@ -74,6 +76,11 @@ def check(recipe: Recipe) -> dict[Objective, float]:
             "nought or more, and not both nought",
             field="kto_weights",
         )
+    if recipe.method in OWN_WEIGHTS and recipe.dtype == "bfloat16":
+        raise InvalidInput(
+            f"{recipe.method} trains the model's own weights, which needs float32; leave dtype at auto",
+            field="dtype",
+        )
     return weights
 
 
@@ -87,3 +94,14 @@ def wanted(recipe: Recipe) -> frozenset[ExtraKind]:
         "scenario": recipe.balance == "scenario",
     }
     return frozenset(kind for kind, needed in kinds.items() if needed)
+
+
+def require_adapter(recipe: Recipe) -> None:
+    """Raise ``InvalidInput`` for a method whose product no night can let join the slates."""
+    if recipe.method in OWN_WEIGHTS:
+        raise InvalidInput(
+            f"{recipe.method} makes a model of its own, and a night registers adapters, which join "
+            "the slates beside the base; train it with picktune_retrain.train and serve its folder with "
+            "picktune serve --model, or use lora or qlora",
+            field="method",
+        )

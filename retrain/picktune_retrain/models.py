@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from picktune.engines import smollm2
-from picktune.errors import AdapterCorrupt, EngineDown, MissingExtra
+from picktune.errors import AdapterCorrupt, EngineDown, InvalidInput, MissingExtra
 
+from picktune_retrain.mixture import OWN_WEIGHTS
+from picktune_retrain.quantised import quantisation
 from picktune_retrain.records import Recipe
 
 if TYPE_CHECKING:
@@ -24,13 +26,15 @@ if TYPE_CHECKING:
 class Model:
     """``network`` is the transformers model, its linear layers wrapped by PEFT once there is an adapter.
 
-    ``name`` is what adapters call their base. ``packed`` says whether a set may go through it as one row.
+    ``name`` is what adapters call their base. ``packed`` says whether a set may go through it as one row,
+    ``plain`` that its layers are frozen but for their adapters, so that they may be written out by hand.
     """
 
     name: str
     network: Any
     tokenizer: Any
     packed: bool = True
+    plain: bool = True
 
     @property
     def device(self) -> torch.device:
@@ -44,7 +48,7 @@ class Model:
         return dtype
 
     def parameters(self) -> dict[str, nn.Parameter]:
-        """The adapter's matrices by name: all that is ever trained."""
+        """What is trained, by name: the adapter's matrices, or weights of the model itself."""
         return {name: p for name, p in self.network.named_parameters() if p.requires_grad}
 
 
@@ -62,7 +66,9 @@ def load(base_model: str | Path | None, recipe: Recipe) -> Model:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         tokenizer = AutoTokenizer.from_pretrained(name)
-        network: Any = AutoModelForCausalLM.from_pretrained(name, dtype=_dtype(recipe, device))
+        dtype = _dtype(recipe, device)
+        more = quantisation(recipe.quantised, dtype) if recipe.method == "qlora" else {}
+        network: Any = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, **more)
     except (OSError, ValueError) as error:
         raise EngineDown(
             f"the base model {name!r} cannot be loaded: {error}; name a folder with its safetensors, "
@@ -71,7 +77,13 @@ def load(base_model: str | Path | None, recipe: Recipe) -> Model:
     if not tokenizer.chat_template:
         raise EngineDown(f"the base model {name!r} has no chat template; choose a chat model")
     network.requires_grad_(False)
-    network.to(device)
+    for layer in network.modules():
+        # bitsandbytes repacks 4-bit weights on some CPUs at the first pass without gradient, for good, and
+        # has no gradient for what it has repacked.
+        if hasattr(layer, "support_avx512bf16_for_cpu"):
+            layer.support_avx512bf16_for_cpu = False
+    if recipe.method != "qlora":  # what is quantised lies where it was quantised
+        network.to(device)
     return Model(name=name, network=network.eval(), tokenizer=tokenizer)
 
 
@@ -86,7 +98,8 @@ def add_adapter(model: Model, recipe: Recipe) -> None:
         r=recipe.rank,
         lora_alpha=recipe.alpha,
         lora_dropout=recipe.dropout,
-        target_modules="all-linear",
+        target_modules=_targets(model.network, recipe.targets),
+        use_rslora=recipe.rslora,
         task_type="CAUSAL_LM",
     )
     with torch.random.fork_rng():
@@ -136,10 +149,10 @@ def dropout(model: Model, seed: int) -> Iterator[None]:
     """The adapter's dropout, if its recipe has any, drawn from this seed; elsewhere it is off."""
     import torch
 
-    layers = [layer for layer in model.network.modules() if isinstance(layer, torch.nn.Dropout)]
-    layers = (
-        [layer for layer in layers if layer.p] if model.network.peft_config["default"].lora_dropout else []
-    )
+    layers = [layer for layer in model.network.modules() if isinstance(layer, torch.nn.Dropout) and layer.p]
+    adapters = getattr(model.network, "peft_config", None)
+    if not adapters or not adapters["default"].lora_dropout:
+        layers = []
     if not layers:
         yield
         return
@@ -157,7 +170,8 @@ def float32(model: Model) -> Iterator[None]:
     """All weights in fp32 for a while; those that were bf16 come back to the last bit."""
     import torch
 
-    types = {p: p.dtype for p in model.network.parameters()}
+    # What is quantised stays as it is: its numbers are codes.
+    types = {p: p.dtype for p in model.network.parameters() if p.is_floating_point()}
     for p in types:
         p.data = p.data.to(torch.float32)
     try:
@@ -165,6 +179,29 @@ def float32(model: Model) -> Iterator[None]:
     finally:
         for p, dtype in types.items():
             p.data = p.data.to(dtype)
+
+
+def _targets(network: Any, wanted: str) -> str | list[str]:
+    """The linear layers to adapt, by their last names; raises ``InvalidInput``, naming those there are."""
+    import torch
+
+    if wanted == "all":
+        return "all-linear"
+    head = network.get_output_embeddings()
+    paths = [name for name, m in network.named_modules() if isinstance(m, torch.nn.Linear) and m is not head]
+    names = sorted({path.rpartition(".")[2] for path in paths})
+    if wanted in ("attention", "mlp"):
+        inside = {path.rpartition(".")[2] for path in paths if "attn" in path.lower() or "attention" in path}
+        found = sorted(inside if wanted == "attention" else set(names) - inside)
+    else:
+        found = sorted(name.strip() for name in wanted.split(","))
+    if not found or not set(found) <= set(names):
+        raise InvalidInput(
+            f"targets {wanted!r} are no linear layers of this model; name all, attention, mlp, or some of "
+            f"{', '.join(names)}",
+            field="targets",
+        )
+    return found
 
 
 def require_torch() -> None:
@@ -184,6 +221,9 @@ def require_torch() -> None:
 def _dtype(recipe: Recipe, device: str) -> torch.dtype:
     import torch
 
+    if recipe.method in OWN_WEIGHTS:
+        # bf16 has three digits: steps of the size that training takes would be rounded away.
+        return torch.float32
     if recipe.dtype != "auto":
         dtype: torch.dtype = getattr(torch, recipe.dtype)
         return dtype

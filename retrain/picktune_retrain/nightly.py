@@ -39,6 +39,7 @@ def nightly(
     """
     plan, watch, home = plan or Plan(), watch or Quiet(), settings.folder
     mixture.check(plan.recipe)
+    mixture.require_adapter(plan.recipe)
     stages = Stages(settings, plan, watch, Deadline(plan.stop_after, should_stop, watch.note), now)
     if plan.dry_run:
         return rehearse(stages)

@@ -26,6 +26,27 @@ _OPTIONS = (
     ),
     click.option("--seed", type=click.IntRange(0), default=RECIPE.seed, show_default=True),
     click.option(
+        "--method",
+        type=click.Choice(["lora", "qlora", "full", "freeze", "progressive"]),
+        default=RECIPE.method,
+        show_default=True,
+        help="What is trained; a night registers what lora and qlora make.",
+    ),
+    click.option(
+        "--targets",
+        default=RECIPE.targets,
+        show_default=True,
+        help="The layers that LoRA adapts: all, attention, mlp, or names, as q_proj,v_proj.",
+    ),
+    click.option("--rslora", is_flag=True, help="Scale LoRA by alpha over the root of the rank."),
+    click.option(
+        "--quantised",
+        type=click.Choice(["nf4", "int8"]),
+        default=RECIPE.quantised,
+        show_default=True,
+        help="With qlora: what the base is kept in.",
+    ),
+    click.option(
         "--objective",
         default=RECIPE.objective,
         show_default=True,

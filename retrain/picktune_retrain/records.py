@@ -26,9 +26,14 @@ class Recipe(Record, frozen=True, kw_only=True):
     a preference a token explains. ``kto_weights`` are λ_D and λ_U; without them both labels weigh the same
     in sum. ``annotator_weights`` multiply the weights of rows by annotator; nought leaves an annotator out.
     ``balance`` draws equally often from each tag, or from each scenario.
+
+    ``method`` is what is trained: see ``methods``. ``targets`` are the linear layers that LoRA adapts:
+    ``all``, ``attention``, ``mlp``, or names, as ``q_proj,v_proj``; ``rslora`` scales by α/√r; ``quantised``
+    is what QLoRA keeps the base in. ``thawed`` is what freeze trains: how many of the last layers, or names
+    of modules. ``stages`` are those of progressive.
     """
 
-    method: Literal["lora"] = "lora"
+    method: Literal["lora", "qlora", "full", "freeze", "progressive"] = "lora"
     rank: Annotated[int, Meta(ge=1, le=256)] = 16
     alpha: Annotated[int, Meta(ge=1)] = 32
     dropout: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.0
@@ -54,6 +59,11 @@ class Recipe(Record, frozen=True, kw_only=True):
     kto_weights: tuple[float, float] | None = None
     annotator_weights: dict[str, Annotated[float, Meta(ge=0.0, le=1000.0)]] = field(default_factory=dict)
     balance: Literal["none", "tag", "scenario"] = "none"
+    targets: Annotated[str, Meta(min_length=1, max_length=1000)] = "all"
+    rslora: bool = False
+    quantised: Literal["nf4", "int8"] = "nf4"
+    thawed: Annotated[str, Meta(min_length=1, max_length=1000)] = "2"
+    stages: Annotated[int, Meta(ge=1, le=20)] = 3
 
     def told(self) -> str:
         """Its ``repr`` without what a recipe of before these fields could not say, for fingerprints."""

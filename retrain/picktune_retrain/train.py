@@ -21,7 +21,7 @@ require_torch()
 
 import torch  # noqa: E402
 
-from picktune_retrain import encoding, forward, mixture, models  # noqa: E402
+from picktune_retrain import curriculum, encoding, forward, methods, mixture, models  # noqa: E402
 from picktune_retrain.checkpoint import Keeper, Progress  # noqa: E402
 from picktune_retrain.encoding import EncodedSet  # noqa: E402
 from picktune_retrain.errors import NothingToTrain, TrainingDiverged, TrainingInterrupted  # noqa: E402
@@ -48,7 +48,7 @@ def train(
     offsets: Mapping[int, Sequence[float]] | None = None,
     now: datetime,
 ) -> TrainingRun:
-    """Train a LoRA adapter on ``train`` and write it to ``folder`` as PEFT does.
+    """Train on ``train`` and write to ``folder`` what comes out: an adapter as PEFT does, or a whole model.
 
     ``extras`` are what objectives other than choice learn from: see ``Recipe`` and ``mixture``. Whatever is
     learned, ``validation`` is scored by the choice loss, so that objectives can be compared.
@@ -70,7 +70,7 @@ def train(
     if not train and not extras:
         raise NothingToTrain(f"dataset {dataset_id!r} has no choice sets to train on; collect more picks")
     model = models.load(base_model, recipe)
-    models.add_adapter(model, recipe)
+    methods.prepare(model, recipe)
     weights = model.parameters()
     optimizer = torch.optim.AdamW(weights.values(), lr=recipe.learning_rate, weight_decay=0.0)
     found = examples(train, extras, model.tokenizer, recipe, objectives)
@@ -82,7 +82,8 @@ def train(
     held = [encoding.encode(one, model.tokenizer, recipe) for one in validation]
     encoded = [*found.all, *held]
     forward.choose_layout(model, encoded)
-    keeper = Keeper(state, weights, optimizer)
+    staged = recipe.method == "progressive"
+    keeper = Keeper(state, weights, optimizer, whole=not staged)
     places = {shown: torch.tensor(values, device=model.device) for shown, values in (offsets or {}).items()}
 
     # Batches are made up once, each of rows of several examples; an epoch only takes them in another order.
@@ -116,6 +117,8 @@ def train(
     known = iter(run.reference)
     training = known_batches(steps, known)
     checking = [[(one, next(known)) for one in row] for row in checks]
+    if staged:
+        training = curriculum.plain_to_hard(training, recipe)
     per_epoch = len(training)
     total = per_epoch * recipe.epochs
 
@@ -126,7 +129,15 @@ def train(
             raise TrainingInterrupted(f"stopped after step {number - 1} of {total}; {remedy}")
 
         # Load a batch; loss and gradient, row by row.
-        batch = training[_place(number - 1, per_epoch, recipe)]
+        place = _place(number - 1, per_epoch, recipe)
+        if staged:
+            stage = methods.stage_of(number, total, recipe.stages)
+            first = next(
+                n for n in range(1, number + 1) if methods.stage_of(n, total, recipe.stages) == stage
+            )
+            place = curriculum.place(number, per_epoch, stage, first, recipe)
+            methods.thaw_stage(weights, stage, recipe.stages)
+        batch = training[place]
         step_began = time.perf_counter()
         with models.dropout(model, recipe.seed + number):
             tally = losses.backward(batch)
@@ -170,7 +181,7 @@ def train(
             for record in records:
                 progress(record)
 
-    _write_adapter(model, folder)
+    _write(model, recipe, folder)
     return TrainingRun(
         id=run.run_id,
         dataset_id=dataset_id,
@@ -266,11 +277,11 @@ class _Told:
         return self.recipe.told()
 
 
-def _write_adapter(model: Model, folder: Path) -> None:
+def _write(model: Model, recipe: Recipe, folder: Path) -> None:
     temporary = folder.with_name(f".tmp-{folder.name}")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
-        models.save_adapter(model, temporary)
+        methods.save(model, recipe, temporary)
         shutil.rmtree(folder, ignore_errors=True)
         temporary.rename(folder)
     finally:
