@@ -320,6 +320,7 @@ def _is_final(picks: list[Pick]) -> bool:
 
 # Their rows join the table above.
 from picktune import api_campaigns as api_campaigns  # noqa: E402
+from picktune import api_comparisons as api_comparisons  # noqa: E402
 from picktune import api_feedback as api_feedback  # noqa: E402
 from picktune import api_privacy as api_privacy  # noqa: E402
 from picktune import api_signals as api_signals  # noqa: E402

@@ -22,6 +22,7 @@ COMMANDS = {
     "export": "picktune.commands.export:export",
     "support": "picktune.commands.support:support",
     "campaign": "picktune.commands.campaign:campaign",
+    "compare": "picktune.commands.compare:compare",
     "adapters": "picktune.commands.adapters:adapters",
     "promote": "picktune.commands.adapters:promote",
     "rollback": "picktune.commands.adapters:rollback",

@@ -10,7 +10,8 @@ PicktuneError
 │   ├── SlateNotFound
 │   ├── CandidateNotFound
 │   ├── ConversationNotFound
-│   └── CampaignNotFound
+│   ├── CampaignNotFound
+│   └── ComparisonNotFound
 ├── Conflict (ValueError)
 │   ├── AlreadyDecided
 │   ├── NotShown
@@ -59,6 +60,7 @@ __all__ = [
     "BaseUnreadable",
     "CampaignNotFound",
     "CandidateNotFound",
+    "ComparisonNotFound",
     "Conflict",
     "ConversationNotFound",
     "EngineBusy",
@@ -162,6 +164,15 @@ class CampaignNotFound(NotFound):
         super().__init__(
             f"no campaign named {name!r}; picktune campaign list shows those that there are", field="name"
         )
+
+
+class ComparisonNotFound(NotFound):
+    """No comparison of whole conversations has that id."""
+
+    code = "comparison_not_found"
+
+    def __init__(self, comparison_id: str) -> None:
+        super().__init__(f"no comparison with id {comparison_id!r}; make one first", field="comparison_id")
 
 
 class Conflict(PicktuneError, ValueError):

@@ -11,6 +11,7 @@ from anyio import to_thread
 from picktune_adapters import AdapterVersion, Aliases
 
 from picktune.campaigns import Campaign
+from picktune.comparisons import Comparison, Judgement
 from picktune.log.base import ConsentScope, Log, LogReader
 from picktune.records import Consent, Conversation, DecidedSlate, Exposure, Pick, Reaction, Slate
 from picktune.signals import Score, Signal
@@ -79,6 +80,17 @@ class LateLog:
 
     async def set_consent(self, scope: ConsentScope, ref: str, level: Consent, at: datetime) -> int:
         return await (await self._opened()).set_consent(scope, ref, level, at)
+
+    async def add_comparison(self, comparison: Comparison) -> bool:
+        return await (await self._opened()).add_comparison(comparison)
+
+    async def expose_comparison(
+        self, comparison_id: str, viewer: str, order: Sequence[str], at: datetime
+    ) -> tuple[str, ...]:
+        return await (await self._opened()).expose_comparison(comparison_id, viewer, order, at)
+
+    async def judge(self, judgement: Judgement) -> Judgement:
+        return await (await self._opened()).judge(judgement)
 
     async def saw_adapter(self, version: AdapterVersion, at: datetime) -> None:
         await (await self._opened()).saw_adapter(version, at)

@@ -18,6 +18,7 @@ from picktune_adapters.registry import Registry
 from picktune.auth import Auth
 from picktune.campaign_service import CampaignService
 from picktune.campaigns import TAG, check_tags, without_reserved
+from picktune.comparison_service import ComparisonService
 from picktune.engines.base import Engine, Speaker
 from picktune.errors import Conflict, EngineDown, InvalidInput, LogUnavailable
 from picktune.follower import Follower
@@ -60,7 +61,7 @@ logger = logging.getLogger("picktune")
 ANSWERABLE = frozenset({"user", "tool"})
 
 
-class Service(SignalService, CampaignService):
+class Service(SignalService, CampaignService, ComparisonService):
     """One running Picktune. ``start`` it in the event loop that will use it, and ``close`` it at the end."""
 
     def __init__(

@@ -70,6 +70,8 @@ async def test_real_answers_fit_their_schemas(document: dict[str, Any], api: Any
     first, by = pick["candidate_id"], {"key": "s", "annotator": "tom"}
     dwell = {"key": "d", "detail": {"kind": "dwell", "ms": 5, "ended": "left"}}
     signals = {"slate_id": slate["id"], "signals": [dwell], "annotator": "tom"}
+    whole = "/v1/comparisons/w"
+    sides = [{"messages": [*ASK, {"role": "assistant", "content": text}]} for text in ("One.", "Two.")]
     again = f"/v1/slates/{slate['id']}/regenerate"
     asked = [
         ("get", "/v1/slates/{slate_id}", f"/v1/slates/{slate['id']}", None),
@@ -88,6 +90,17 @@ async def test_real_answers_fit_their_schemas(document: dict[str, Any], api: Any
             "/v1/feedback",
             {"metric_name": "thumbs_up", "value": True, "inference_id": first, "tags": {"annotator": "tom"}},
         ),
+        ("post", "/v1/comparisons", "/v1/comparisons", {"id": "w", "sides": sides}),
+        ("post", "/v1/comparisons/next", "/v1/comparisons/next", {"viewer": "tom"}),
+        ("get", "/v1/comparisons/{comparison_id}", "/v1/comparisons/w?viewer=tom", None),
+        (
+            "post",
+            "/v1/comparisons/{comparison_id}/judgements",
+            f"{whole}/judgements",
+            {**by, "verdict": "tie"},
+        ),
+        ("post", "/v1/comparisons/{comparison_id}/undo", f"{whole}/undo", {"key": "u", "annotator": "tom"}),
+        ("get", "/v1/support/comparisons", "/v1/support/comparisons", None),
         ("post", "/v1/campaigns", "/v1/campaigns", {"name": "c", "wanted": 3}),  # this key may not
         ("get", "/v1/campaigns", "/v1/campaigns", None),
         ("get", "/v1/campaigns/{name}", "/v1/campaigns/c", None),

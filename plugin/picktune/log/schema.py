@@ -10,7 +10,16 @@ import sqlite3
 
 from sqlite_utils import Database, Migrations
 
-from picktune.log import campaigns, gating, privacy_schema, revision, scenarios, sealing, signal_schema
+from picktune.log import (
+    campaigns,
+    comparisons,
+    gating,
+    privacy_schema,
+    revision,
+    scenarios,
+    sealing,
+    signal_schema,
+)
 
 APPLICATION_ID = 0x7069636B  # "pick": how a log is told from any other SQLite database
 TABLES = (
@@ -26,7 +35,7 @@ TABLES = (
     "alias_changes",
 )
 # Those that came after the first schema.
-LATER = ("signals", "scores", "campaigns", "campaign_slates", "gate_decisions")
+LATER = ("signals", "scores", "campaigns", "campaign_slates", "gate_decisions", "comparisons", "judgements")
 
 migrations = Migrations("picktune")
 
@@ -111,6 +120,12 @@ def gate(db: Database) -> None:
 def consent_and_erasing(db: Database) -> None:
     """What users agreed to keeps rows out of the training; who is forgotten can be erased."""
     privacy_schema.begin(db.conn)
+
+
+@migrations()
+def whole_conversations_compared(db: Database) -> None:
+    """Verdicts on whole conversations."""
+    db.executescript(comparisons.TABLES)
 
 
 _TABLES = """

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from picktune.campaigns import Campaign
+from picktune.comparisons import Comparison, Judged, Judgement
 from picktune.edits import EditPreference
 from picktune.records import AnnotatorRole, Conversation
 from picktune.signals import Score, Signal, SignalKind
@@ -67,6 +68,22 @@ class SignalLogReader(Protocol):
         """How many there are."""
         ...
 
+    def comparison(self, comparison_id: str) -> Comparison:
+        """The comparison of that id; raises ``ComparisonNotFound``."""
+        ...
+
+    def waiting_comparison(self, viewer: str) -> tuple[Comparison | None, int]:
+        """What the viewer has not judged, the least judged first, and how many there are."""
+        ...
+
+    def judgements(self, comparison_id: str, annotator: str | None = None) -> list[Judgement]:
+        """All versions of all judgements on the comparison, oldest first."""
+        ...
+
+    def judged(self, *, roles: Sequence[AnnotatorRole] | None = None) -> Iterator[Judged]:
+        """The judgements that stand, by time, each with its comparison."""
+        ...
+
 
 class SignalLog(Protocol):
     """The part of a ``Log`` that writes them."""
@@ -94,4 +111,25 @@ class SignalLog(Protocol):
 
     async def close_campaign(self, name: str, *, at: datetime, by: str, why: str) -> Campaign:
         """Close a campaign for good and return it, as it was closed first; raises ``CampaignNotFound``."""
+        ...
+
+    async def add_comparison(self, comparison: Comparison) -> bool:
+        """Keep a comparison of whole conversations; whether it is new.
+
+        Raises ``InvalidInput`` if there is nothing to compare, and ``Conflict`` for another one of its id.
+        """
+        ...
+
+    async def expose_comparison(
+        self, comparison_id: str, viewer: str, order: Sequence[str], at: datetime
+    ) -> tuple[str, ...]:
+        """Keep that a viewer saw the comparison in this order of its sides; the first order stands."""
+        ...
+
+    async def judge(self, judgement: Judgement) -> Judgement:
+        """Keep a verdict as the next version and return it; the same key again changes nothing.
+
+        Raises as ``record`` does: ``ComparisonNotFound``, ``CandidateNotFound`` for a side that is none,
+        ``NotShown``, ``AlreadyDecided``, ``KeyReused``, ``Conflict`` and ``InvalidInput``.
+        """
         ...

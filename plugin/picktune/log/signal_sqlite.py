@@ -9,8 +9,9 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from picktune.campaigns import Campaign
+from picktune.comparisons import Comparison, Judged, Judgement
 from picktune.edits import EditPreference
-from picktune.log import campaigns, edits, signals
+from picktune.log import campaigns, comparisons, edits, signals
 from picktune.log.validity import aware, checked
 from picktune.log.writer import Writer
 from picktune.records import AnnotatorRole, Conversation
@@ -91,6 +92,25 @@ class SignalReading:
         with self._connection() as connection:
             return campaigns.count_waiting(connection, campaign.selection)
 
+    def comparison(self: Connected, comparison_id: str) -> Comparison:
+        """See ``SignalLogReader``."""
+        with self._connection() as connection:
+            return comparisons.load(connection, comparison_id)
+
+    def waiting_comparison(self: Connected, viewer: str) -> tuple[Comparison | None, int]:
+        """See ``SignalLogReader``."""
+        with self._connection() as connection:
+            return comparisons.waiting(connection, viewer)
+
+    def judgements(self: Connected, comparison_id: str, annotator: str | None = None) -> list[Judgement]:
+        """See ``SignalLogReader``."""
+        with self._connection() as connection:
+            return comparisons.judgements(connection, comparison_id, annotator)
+
+    def judged(self: Connected, *, roles: Sequence[AnnotatorRole] | None = None) -> Iterator[Judged]:
+        """See ``SignalLogReader``."""
+        return self._stream(lambda c: comparisons.judged(c, roles))
+
 
 class SignalWriting:
     """The part of ``SQLiteLog`` that writes signals and scores; see ``SignalLog``."""
@@ -116,3 +136,22 @@ class SignalWriting:
         """See ``SignalLog``."""
         at = aware(at, "at")
         return await self._writer.do(lambda connection: campaigns.close(connection, name, at, by, why))
+
+    async def add_comparison(self, comparison: Comparison) -> bool:
+        """See ``SignalLog``."""
+        comparison = comparisons.consistent(comparison)
+        return await self._writer.do(lambda connection: comparisons.add(connection, comparison))
+
+    async def expose_comparison(
+        self, comparison_id: str, viewer: str, order: Sequence[str], at: datetime
+    ) -> tuple[str, ...]:
+        """See ``SignalLog``."""
+        at = aware(at, "at")
+        return await self._writer.do(
+            lambda connection: comparisons.expose(connection, comparison_id, viewer, order, at)
+        )
+
+    async def judge(self, judgement: Judgement) -> Judgement:
+        """See ``SignalLog``."""
+        judgement = comparisons.consistent_judgement(judgement)
+        return await self._writer.do(lambda connection: comparisons.judge(connection, judgement))

@@ -10,6 +10,7 @@ from picktune.auth import Viewer
 from picktune.pages.adapters_page import AdaptersPage
 from picktune.pages.assets import Static
 from picktune.pages.campaigns_page import CampaignsPage
+from picktune.pages.compare_page import ComparePage
 from picktune.pages.desk import Desk
 from picktune.pages.door import Door
 from picktune.pages.guard import data, error_page, page
@@ -40,6 +41,7 @@ def routes(service: Service) -> list[BaseRoute]:
         Route("/session.json", data("read", desk.session), name="session-data"),
         Route("/reply", data("pick", desk.reply), methods=["POST"], name="reply"),
         Route("/support", page("read", support), name="support"),
+        Route("/compare", page("pick", ComparePage(service)), name="compare"),
         Route("/campaigns", page("read", CampaignsPage(service)), name="campaigns"),
         Route("/adapters", page("read", adapters), name="adapters"),
         Route("/adapters/move", data("admin", adapters.move), methods=["POST"], name="move"),
