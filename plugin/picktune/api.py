@@ -322,6 +322,7 @@ def _is_final(picks: list[Pick]) -> bool:
 from picktune import api_campaigns as api_campaigns  # noqa: E402
 from picktune import api_comparisons as api_comparisons  # noqa: E402
 from picktune import api_feedback as api_feedback  # noqa: E402
+from picktune import api_gate as api_gate  # noqa: E402
 from picktune import api_privacy as api_privacy  # noqa: E402
 from picktune import api_signals as api_signals  # noqa: E402
 from picktune import api_support as api_support  # noqa: E402

@@ -107,6 +107,12 @@ async def test_real_answers_fit_their_schemas(document: dict[str, Any], api: Any
         ("post", "/v1/campaigns/{name}/close", "/v1/campaigns/c/close", {"reason": "r"}),
         ("get", "/v1/support", "/v1/support", None),
         ("get", "/v1/support/{by}", "/v1/support/tag", None),
+        ("get", "/v1/gate", "/v1/gate", None),
+        ("post", "/v1/gate/moves", "/v1/gate/moves", {"move": "freeze", "reason": "r"}),  # this key may not
+        ("post", "/v1/gate/run", "/v1/gate/run", {}),
+        ("get", "/v1/gate/decisions", "/v1/gate/decisions", None),
+        ("get", "/v1/adapters/{name}/story", "/v1/adapters/nothing/story", None),
+        ("get", "/v1/trace/{pick}", f"/v1/trace/{slate['id']}", None),
         ("post", "/v1/conversations", "/v1/conversations", conversations),
         ("get", "/v1/conversations", "/v1/conversations", None),
         ("get", "/v1/conversations/{conversation_id}", "/v1/conversations/c", None),

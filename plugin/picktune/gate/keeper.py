@@ -41,7 +41,7 @@ class Gate:
     ) -> None:
         self.settings = settings
         self.registry = registry or Registry(settings.registry_path)
-        self._now = now
+        self.now = now
         self._before_move = before_move
 
     def view(self) -> View:
@@ -202,7 +202,7 @@ class Gate:
             challenger=aliases.challenger,
             share=proposal.share,
             figures=Figures(view=view, rules=self.settings.gate),
-            decided_at=self._now().astimezone(UTC),
+            decided_at=self.now().astimezone(UTC),
         )
 
     def _keep(self, decision: GateDecision) -> GateDecision:
@@ -211,7 +211,7 @@ class Gate:
             return kept
 
     def _outcome(self, decision: GateDecision, outcome: Outcome, note: str) -> None:
-        at = self._now()
+        at = self.now()
         with gating.writing(self.settings.log_path) as run:
             run(lambda connection: gating.settle(connection, decision.id, outcome, note, at))
 

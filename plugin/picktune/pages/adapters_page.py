@@ -1,32 +1,23 @@
-"""The adapters page: the versions, who speaks, every move, and moving."""
+"""The adapters page: the versions, who speaks, what the gate decided, and moving by hand."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
 from anyio import to_thread
-from msgspec import Meta
+from msgspec import UNSET, structs
 from picktune_adapters import AdapterVersion, AliasChange, Aliases
 from starlette.requests import Request
 from starlette.responses import Response
 
-from picktune.audit import AuditLog, audited
 from picktune.auth import Viewer
-from picktune.errors import AdapterError, Conflict, InvalidInput
+from picktune.errors import AdapterError, LogUnavailable
+from picktune.gate.orders import Order, carry_out
+from picktune.gate.records import GateDecision, View
 from picktune.pages.i18n import translator
 from picktune.pages.render import render
-from picktune.records import Record
 from picktune.service import Service
 from picktune.wire import json_answer, read_body
 
-
-class Move(Record, frozen=True, kw_only=True):
-    """What an administrator asks for; ``champion`` is the one that the page showed, or ''."""
-
-    move: Literal["promote", "rollback"]
-    name: str | None = None
-    reason: Annotated[str, Meta(max_length=500)]
-    champion: str = ""
+SHOWN = 50
 
 
 class AdaptersPage:
@@ -37,16 +28,21 @@ class AdaptersPage:
         self._registry = service.registry
 
     async def __call__(self, request: Request, viewer: Viewer) -> Response:
-        """The page; where the registry cannot be read it says so."""
+        """The page; where the registry or the log cannot be read it says so."""
         t = translator(request)
         aliases, versions, history = Aliases(), list[AdapterVersion](), list[AliasChange]()
+        view, decisions = View(), list[GateDecision]()
         troubles = []
         try:
             aliases, versions, history = await to_thread.run_sync(self._read)
+            view, decisions = await to_thread.run_sync(self._look)
         except AdapterError as error:
             troubles.append(t("adapters.trouble", message=error.message))
+        except LogUnavailable as error:
+            troubles.append(t("gate.trouble", message=error.message))
         for name, reason in (await self._service.readiness()).problems.items():
             troubles.append(t("adapters.problem", name=name, reason=reason))
+        rules = self._service.settings.gate
         return render(
             request,
             "adapters.html",
@@ -59,37 +55,35 @@ class AdaptersPage:
             may_move=viewer.may("admin"),
             can_roll_back=aliases.champion is not None,
             troubles=troubles,
+            view=view,
+            decisions=decisions,
+            rules=rules,
+            share=(view.share or rules.canary[0]) if rules.canary else None,
         )
 
     async def move(self, request: Request, viewer: Viewer) -> Response:
-        """Promote or roll back; the server follows within ``settings.poll`` seconds."""
-        move = await read_body(request, Move)
-        reason = move.reason.strip()
-        if not reason:
-            raise InvalidInput("say why: the reason is kept in the history", field="reason")
-        change = await to_thread.run_sync(self._move, move, reason, viewer.name)
+        """What an administrator asks for; the server follows within ``settings.poll`` seconds."""
+        order = await read_body(request, Order)
+        if order.champion is UNSET and order.move in {"promote", "rollback"}:
+            order = structs.replace(order, champion="")  # a page always shows one, or none
+        change = await to_thread.run_sync(lambda: self._carry_out(order, viewer.name))
+        if change is None:
+            return json_answer({"move": order.move})
         return json_answer({"alias": change.alias, "before": change.before, "after": change.after})
 
     def _read(self) -> tuple[Aliases, list[AdapterVersion], list[AliasChange]]:
         return self._registry.aliases(), self._registry.versions(), self._registry.history()
 
-    def _move(self, move: Move, reason: str, by: str) -> AliasChange:
-        champion = self._registry.aliases().champion or ""
-        if champion != move.champion:
-            raise Conflict(
-                f"the champion is {champion or 'none'!r} now: somebody has moved it; load the page again",
-                field="champion",
-            )
-        now = self._service.now()
-        log = AuditLog(self._service.settings.folder)
-        if move.move == "rollback":
-            with audited(log, "rolled_back", by=by, now=now, reason=reason) as told:
-                change = self._registry.rollback(by=by, reason=reason, now=now)
-                told.update(before=change.before or "the base", after=change.after or "the base")
-            return change
-        if not move.name:
-            raise InvalidInput("say which adapter to promote", field="name")
-        with audited(log, "promoted", move.name, by=by, now=now, reason=reason) as told:
-            change = self._registry.promote(move.name, by=by, reason=reason, now=now)
-            told["before"] = change.before or "the base"
-        return change
+    def _look(self) -> tuple[View, list[GateDecision]]:
+        from picktune.gate.keeper import Gate
+
+        service = self._service
+        gate = Gate(service.settings, registry=self._registry, now=service.now)
+        return gate.view(), gate.decisions(limit=SHOWN)
+
+    def _carry_out(self, order: Order, by: str) -> AliasChange | None:
+        from picktune.gate.keeper import Gate
+
+        service = self._service
+        gate = Gate(service.settings, registry=self._registry, now=service.now)
+        return carry_out(gate, order, by)

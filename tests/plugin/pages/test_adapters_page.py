@@ -123,6 +123,31 @@ async def test_an_agent_sees_no_buttons_and_may_not_move(desk: Any) -> None:
     assert desk.service.registry.history() == []
 
 
+async def test_the_gate_is_frozen_and_unfrozen_on_the_page_and_says_who_and_why(desk: Any) -> None:
+    html = (await desk.get("/adapters")).text
+    assert "Nothing has been decided yet." in html
+    assert 'data-move="freeze"' in html
+    frozen = {"move": "freeze", "reason": "a <i>launch</i>"}
+    assert (await desk.post("/adapters/move", frozen)).status_code == 200
+    assert (await desk.post("/adapters/move", frozen)).status_code == 409
+    html = (await desk.get("/adapters")).text
+    assert "The gate is frozen." in html
+    assert "a &lt;i&gt;launch&lt;/i&gt; (ada)" in html
+    assert 'data-move="unfreeze"' in html
+    assert "闸门已冻结。" in (await desk.get("/adapters", lang="zh")).text
+    for order in (
+        {"move": "challenge", "name": "2026-03-02-1", "reason": "once more"},
+        {"move": "withdraw", "reason": "enough"},
+        {"move": "unfreeze", "reason": "it is over"},
+    ):
+        assert (await desk.post("/adapters/move", order)).status_code == 200
+    html = (await desk.get("/adapters", lang="en")).text
+    words = ["Unfrozen", "Trial ended", "Put on trial", "Frozen"]
+    places = [html.index(f"{word}</span>") for word in words]
+    assert places == sorted(places)  # the newest first
+    assert "The gate is frozen." not in html
+
+
 async def test_a_registry_that_cannot_be_read_is_said_and_not_a_crash(desk: Any) -> None:
     (desk.service.registry.root / "registry.json").write_text('{"format": 99}', "utf-8")
     answer = await desk.get("/adapters")
