@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Any
+
 from picktune.errors import InvalidInput
 from picktune.log.base import ConsentScope
 from picktune.records import Consent, Record, ShortText
@@ -28,6 +31,19 @@ class GiveConsent(Whose, frozen=True, kw_only=True):
     """What they agree to: ``none`` (nothing is kept), ``log`` (kept, never learned from) or ``train``."""
 
     consent: Consent
+
+
+class Forget(Whose, frozen=True, kw_only=True):
+    """Whom to erase; with ``dry_run``, only what would be erased is told."""
+
+    dry_run: bool = False
+
+
+class Held(Record, frozen=True, kw_only=True):
+    """All that is held on somebody: each with its ``kind``, and the columns of the log as they are."""
+
+    made_at: datetime
+    held: tuple[dict[str, Any], ...]
 
 
 class ConsentChanged(Record, frozen=True, kw_only=True):

@@ -34,6 +34,8 @@ COMMANDS = {
     "backup": "picktune.commands.backup:backup",
     "prune": "picktune.commands.prune:prune",
     "consent": "picktune.commands.consent:consent",
+    "forget": "picktune.commands.forget:forget",
+    "held": "picktune.commands.forget:held",
     "audit": "picktune.commands.audit:audit",
 }
 GROUP = "picktune.commands"

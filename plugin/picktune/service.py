@@ -368,6 +368,10 @@ class Service(SignalService, CampaignService, ComparisonService):
         """Keep new conversations; returns how many were new."""
         return await self.log.add_conversations(conversations)
 
+    async def flush(self) -> None:
+        """Hand the log what still waits for it; raises ``LogUnavailable``."""
+        await self._keeper.flush()
+
     async def set_consent(self, scope: ConsentScope, ref: str, level: Consent) -> int:
         """Keep what a user agrees to from now on, or for a conversation; see ``Log.set_consent``."""
         await self._keeper.flush()

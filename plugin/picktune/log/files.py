@@ -43,6 +43,8 @@ def open_for_writing(path: Path, *, busy_timeout: float) -> sqlite3.Connection:
             )
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
+        # What is changed or deleted must not live on in the file's unused bytes.
+        connection.execute("PRAGMA secure_delete = ON").fetchall()
         # What a long read has made grow shrinks to 64 MiB again.
         connection.execute("PRAGMA journal_size_limit = 67108864")
         if schema.state(connection)[0]:
