@@ -53,6 +53,14 @@ class Registry(Versions):
         aliases = self._read(self._aliases, Aliases)
         return moves.fold(self.history()) if aliases is None else aliases
 
+    def stamp(self) -> object:
+        """Something that differs once the aliases have moved; cheap enough to ask at every request."""
+        try:
+            found = self._aliases.stat()
+        except OSError:
+            return None
+        return (found.st_mtime_ns, found.st_ino, found.st_size)
+
     def history(self) -> list[AliasChange]:
         """Every move of an alias, oldest first."""
         self._check_format()

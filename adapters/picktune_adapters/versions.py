@@ -12,6 +12,7 @@ import msgspec
 from picktune_adapters import disk, names
 from picktune_adapters.check import CONFIG, MAX_RANK, WEIGHTS, check_adapter
 from picktune_adapters.errors import AdapterCorrupt, AdapterExists, AdapterNotFound
+from picktune_adapters.probes import PROBES, read_probes
 from picktune_adapters.records import AdapterVersion, RemovedAdapter
 from picktune_adapters.store import Store, pretty
 
@@ -42,9 +43,10 @@ class Versions(Store):
     ) -> AdapterVersion:
         """Check an adapter folder and keep a copy of it for good under a name that was never used.
 
-        Only the weights and the configuration are taken. ``base`` is the base model's folder, against which
-        modules and shapes are checked. Raises ``InvalidAdapterName``, ``AdapterExists``, ``AdapterCorrupt``,
-        and ``AdapterNotFound`` for an unknown ``parent``; then the registry is as it was.
+        Only the weights, the configuration and the trainer's probes are taken. ``base`` is the base model's
+        folder, against which modules and shapes are checked. Raises ``InvalidAdapterName``,
+        ``AdapterExists``, ``AdapterCorrupt``, and ``AdapterNotFound`` for an unknown ``parent``; then the
+        registry is as it was.
         """
         names.check_name(name)
         figures = _finite(name, metrics or {})
@@ -64,6 +66,9 @@ class Versions(Store):
             staged.mkdir(parents=True)
             for file in (CONFIG, WEIGHTS):
                 disk.copy(folder / file, staged / file)
+            if (folder / PROBES).is_file():
+                disk.copy(folder / PROBES, staged / PROBES)
+                read_probes(staged, disk.sha256(staged / CONFIG, staged / WEIGHTS))
             # Again, on what was really copied: the source may have changed under our hands.
             shape = check_adapter(staged, base=base, max_rank=max_rank)
             version = AdapterVersion(

@@ -21,6 +21,7 @@ PicktuneError
 ├── Unauthenticated (PermissionError)
 ├── Forbidden (PermissionError)
 ├── EngineError (RuntimeError)
+│   ├── ArmUnsound
 │   ├── EngineBusy
 │   └── EngineDown
 ├── RateLimited (RuntimeError)
@@ -57,6 +58,7 @@ __all__ = [
     "AdapterNotFound",
     "AliasesMoved",
     "AlreadyDecided",
+    "ArmUnsound",
     "BaseUnreadable",
     "CampaignNotFound",
     "CandidateNotFound",
@@ -246,6 +248,12 @@ class EngineBusy(EngineError):
     def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class ArmUnsound(EngineError):
+    """An arm is not what it says: in one batch with another, an engine answers with the other's weights."""
+
+    code = "arm_unsound"
 
 
 class EngineDown(EngineError):

@@ -90,7 +90,15 @@ class Service(SignalService, CampaignService, ComparisonService):
         self.canary = Canary(settings.gate, log, registry, poll=settings.poll, now=now)
         self._stored_log = log
         self._keeper = Keeper(log)
-        self._follower = Follower(engine, registry, log, poll=settings.poll, grace=settings.timeout, now=now)
+        self._follower = Follower(
+            engine,
+            registry,
+            log,
+            poll=settings.poll,
+            grace=settings.timeout,
+            integrity=settings.integrity,
+            now=now,
+        )
         self._health = Health(engine, log, registry, self._follower, self._keeper)
         self._feed = SupportFeed()
         self._tasks: list[asyncio.Task[None]] = []
@@ -215,7 +223,7 @@ class Service(SignalService, CampaignService, ComparisonService):
             turn = await self._privacy.redacted(turn)
         with self.metrics.drawing():
             self.check_engine()
-            aliases, chance = await self.canary.admit(self.aliases, turn.conversation_id)
+            aliases, chance = await self.canary.admit(await self._follower.current(), turn.conversation_id)
             slate = await draw(
                 turn,
                 chosen,
@@ -228,6 +236,7 @@ class Service(SignalService, CampaignService, ComparisonService):
                 chance=chance,
             )
         self.metrics.drew(slate)
+        self._follower.drew(len({one.kind for one in slate.candidates}))
         logger.debug("drew %d replies", len(slate.candidates), extra={"slate_id": slate.id})
         if turn.consent == "none":
             self._privacy.hold(slate)

@@ -81,6 +81,7 @@ class Settings(Record, frozen=True, kw_only=True):
     timeout: Annotated[float, Meta(gt=0)] = 60.0
     queue: Annotated[int, Meta(ge=1)] = 64
     batch: Annotated[int, Meta(ge=1)] = 32
+    integrity: Annotated[float, Meta(ge=0)] = 900.0
     poll: Annotated[float, Meta(gt=0)] = 2.0
     body_limit: Annotated[int, Meta(ge=1024)] = 1_048_576
     rates: Rates = Rates()

@@ -224,6 +224,10 @@ class Stages:
         for version in self.registry.versions():
             if version.run_id == made.id:
                 return version
+        from picktune_retrain.probes import keep_probes
+
+        with _hushed():
+            keep_probes(night.folder / "adapter", base_model=made.base.name, recipe=made.recipe)
         version = self.registry.add(
             night.folder / "adapter",
             name=self.registry.next_name(now),

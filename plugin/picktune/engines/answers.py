@@ -51,6 +51,20 @@ class Completion(Struct):
     usage: _Usage | None = None
 
 
+class _LogProb(Struct):
+    logprob: float
+
+
+class _ScoredChoice(Struct):
+    prompt_logprobs: list[dict[str, _LogProb] | None]
+
+
+class Scored(Struct):
+    """The answer of ``/v1/completions`` to ``prompt_logprobs: 0``: log p of each token, none of the first."""
+
+    choices: list[_ScoredChoice]
+
+
 def checked(response: httpx.Response) -> httpx.Response:
     """The response, if it is a success; else the error that fits."""
     status = response.status_code

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from picktune.engines.base import Engine
-from picktune.errors import EngineBusy, EngineError
+from picktune.engines.base import Speaker
+from picktune.errors import ArmUnsound, EngineBusy
 from picktune.records import Message, Sampling
 
 # Open questions, which a tuned model answers otherwise than its base, and one to which every model has a firm
@@ -27,17 +27,17 @@ _PATIENCE = 5
 _STRAYS = 2
 
 
-async def check_integrity(engine: Engine, adapter: str) -> None:
+async def check_integrity(engine: Speaker, adapter: str) -> None:
     """Draw greedy replies of the base and of the adapter, apart and together, and compare.
 
-    Raises ``EngineError`` if in mixed batches the replies to most of the questions that tell the arms apart
+    Raises ``ArmUnsound`` if in mixed batches the replies to most of the questions that tell the arms apart
     follow the other arm, if hardly any is there what it is alone, or if the adapter says nothing; the reason
     is in the message. A suspicion must show twice.
     """
     base = await _say(engine, [None])
     tuned = await _say(engine, [adapter])
     if not any(text.strip() for text in tuned):
-        raise EngineError(
+        raise ArmUnsound(
             f"adapter {adapter!r} says nothing to any question; it may hold numbers that overflow: "
             "take it out of service and train it again"
         )
@@ -45,10 +45,10 @@ async def check_integrity(engine: Engine, adapter: str) -> None:
         return
     fault = await _fault(engine, adapter, base, tuned)
     if fault is not None:
-        raise EngineError(fault)
+        raise ArmUnsound(fault)
 
 
-async def _fault(engine: Engine, adapter: str, base: list[str], tuned: list[str]) -> str | None:
+async def _fault(engine: Speaker, adapter: str, base: list[str], tuned: list[str]) -> str | None:
     """What is wrong with replies that are drawn together, given what both arms say alone."""
     # The adapter goes first and the base twice, so that the base surely runs beside it.
     together = await _say(engine, [adapter, None, None])
@@ -79,12 +79,12 @@ async def _fault(engine: Engine, adapter: str, base: list[str], tuned: list[str]
     return None
 
 
-async def _say(engine: Engine, models: Sequence[str | None]) -> list[str]:
+async def _say(engine: Speaker, models: Sequence[str | None]) -> list[str]:
     """The greedy replies of each model to all prompts, all asked at once, model by model."""
     return await asyncio.gather(*(_reply(engine, model, prompt) for model in models for prompt in _PROMPTS))
 
 
-async def _reply(engine: Engine, model: str | None, prompt: str) -> str:
+async def _reply(engine: Speaker, model: str | None, prompt: str) -> str:
     for left in reversed(range(_PATIENCE)):
         try:
             replies = await engine.generate(

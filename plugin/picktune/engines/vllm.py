@@ -17,7 +17,7 @@ from msgspec import structs
 from picktune_adapters import check_adapter
 from picktune_adapters.names import check_name, is_name
 
-from picktune.engines.answers import Completion, Model, checked, decode, reason
+from picktune.engines.answers import Completion, Model, Scored, checked, decode, reason
 from picktune.engines.base import Generation, ReplicaState, Speaker
 from picktune.engines.limits import VLLMLimits
 from picktune.engines.pool import Pool
@@ -30,6 +30,7 @@ from picktune.records import Message, Sampling
 _KEPT_SECONDS = 2.0
 _ALREADY = "already"
 _CHAT = "/v1/chat/completions"
+_COMPLETE = "/v1/completions"
 _NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -144,6 +145,22 @@ class VLLMEngine:
         body = {**fields, "model": model or base.id, "messages": said, "stream": False}
         response = await self._pool.post(_CHAT, body, key=_beginning(said), model=model)
         return decode(_answered(response, refusable=True), dict[str, Any])
+
+    async def log_probs(self, text: str | Sequence[int], *, model: str | None) -> list[float]:
+        """log p of every token but the first, in nats; see ``canary.Scoring``."""
+        base = await self._serving(model)
+        body = {
+            "model": model or base.id,
+            "prompt": text if isinstance(text, str) else list(text),
+            "max_tokens": 1,
+            "temperature": 0.0,
+            "prompt_logprobs": 0,
+        }
+        response = _answered(
+            await self._pool.post(_COMPLETE, body, key=str(text), model=model), refusable=False
+        )
+        scored = decode(response, Scored).choices[0].prompt_logprobs[1:]
+        return [next(iter(one.values())).logprob for one in scored if one]
 
     async def load(self, name: str, folder: Path) -> None:
         """Load an adapter into each server that answers; all must see the folder under the same path.
