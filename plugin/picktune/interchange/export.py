@@ -16,6 +16,7 @@ from picktune.records import Selection, utc_now
 
 if TYPE_CHECKING:
     from picktune.log import LogReader
+    from picktune.settings import Settings
 
 Advance = Callable[[], None]
 
@@ -114,10 +115,12 @@ def amount(reader: LogReader, format: str, selection: Selection) -> int:
     return decisions * ("decisions" in takes) + reactions * ("reactions" in takes)
 
 
-def redaction_of(settings: object) -> str | None:
+def redaction_of(settings: Settings) -> str | None:
     """What the installation does about personal data before it stores a turn, for the card."""
-    said = getattr(settings, "redaction", None)
-    return None if said is None else str(said)
+    now = settings.redaction
+    if not now.on:
+        return None
+    return f"on, in {', '.join(now.locales)}: {', '.join(now.kinds)}"
 
 
 def _write(

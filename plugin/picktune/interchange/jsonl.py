@@ -12,12 +12,14 @@ from msgspec import Struct
 from picktune.errors import InvalidInput
 from picktune.interchange.rows import Reject, read_rows
 
+_encoder = msgspec.json.Encoder()
+
 RowT = TypeVar("RowT", bound=Struct)
 
 
 def encode(row: Struct) -> bytes:
     """One row as its line: UTF-8, one line end, whatever the texts hold."""
-    return msgspec.json.encode(row) + b"\n"
+    return _encoder.encode(row) + b"\n"
 
 
 def read(path: Path, kind: type[RowT]) -> Iterator[RowT]:

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from picktune.cli import main
 from picktune.errors import InvalidInput, PicktuneError
 from picktune.interchange import EXPORTERS, Reject, export_to_file, read_decisions
 from picktune.interchange.reader import detect
@@ -401,3 +403,22 @@ def test_any_text_goes_in_and_out(
 def _texts(log: Path) -> list[Any]:
     with SQLiteLogReader(log) as reader:
         return [row for one in reader.decided_slates(Selection()) for row in EXPORTERS["jsonl"].rows(one)]
+
+
+def test_into_a_log_that_redacts_and_again(tmp_path: Path) -> None:
+    """What was redacted on the way in is known again, and the card says that it was."""
+    said = "Call me on 555-867-5309, please"
+    rows = [
+        {"prompt": said, "chosen": f"{said}!", "rejected": "No."},
+        {"prompt": said, "completion": "Fine.", "label": True},
+    ]
+    environment = {"PICKTUNE_HOME": str(tmp_path / "home"), "PICKTUNE_REDACTION__ON": "true"}
+    run = CliRunner(env=environment)
+    for number, row in enumerate(rows):
+        (tmp_path / f"{number}.jsonl").write_text(json.dumps(row))
+        for count in ("1 picks new, 0 known", "0 picks new, 1 known"):
+            done = run.invoke(main, ["import", str(tmp_path / f"{number}.jsonl")])
+            assert count in done.output, done.output
+    run.invoke(main, ["export", "trl-preference", "--out", str(tmp_path / "out")])
+    assert "867" not in (tmp_path / "out").read_text()
+    assert json.loads((tmp_path / "out.card.json").read_text())["redaction"].startswith("on, in en, zh: ")
