@@ -30,6 +30,8 @@ _PREFIX = "base_model.model."
 # too, so that the adapter alone is wrong on the base that is served.
 _INITS = ("gaussian", "eva", "orthogonal", "mica", "lora_ga")
 
+_PROMPTS = ("PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING")
+
 # Features of PEFT that change what the adapter means and that not every engine knows; with how they are said.
 _UNSERVABLE = {
     "use_dora": "DoRA",
@@ -117,6 +119,13 @@ def _read_config(folder: Path) -> dict[str, Any]:
 
 def _check_config(folder: Path, config: Mapping[str, Any], max_rank: int) -> tuple[int, float]:
     again = "train a plain LoRA: LoraConfig without that"
+    if config.get("peft_type") in _PROMPTS:
+        _fault(
+            folder,
+            f"it is a prompt adapter ({config['peft_type']}), which only the local engine serves, and "
+            "neither vLLM nor a registry takes",
+            "load the folder into a LocalEngine, or train a LoRA",
+        )
     if config.get("peft_type") != "LORA":
         _fault(folder, f"its peft_type is {config.get('peft_type')!r} and only 'LORA' can be served", again)
     if config.get("task_type") not in (None, "CAUSAL_LM"):

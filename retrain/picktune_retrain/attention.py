@@ -97,6 +97,11 @@ def packed_attention(
         )
     if odd := [name for name in ("softcap", "s_aux", "position_bias") if kwargs.get(name) is not None]:
         raise Unpackable(f"attention with {', '.join(odd)}")
+    if (prefix := module.__dict__.get("picktune_prefix")) is not None:
+        # The row begins with virtual tokens, whose keys and values are learned.
+        n = prefix[0].shape[1]
+        key = torch.cat([prefix[0][None], key[:, :, n:]], dim=2)
+        value = torch.cat([prefix[1][None], value[:, :, n:]], dim=2)
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
     function = _BlockAttention.apply if query.device.type == "cpu" else _attend_on_gpu
     return function(query[0], key[0], value[0], layout, scaling)[None], None

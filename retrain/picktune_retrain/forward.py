@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from picktune_retrain import attention, models
+from picktune_retrain import attention, models, prompts
 from picktune_retrain.decoder import fuse_layers, release_layers
 from picktune_retrain.encoding import EncodedSet
 from picktune_retrain.fused import token_log_probs
 from picktune_retrain.models import Model
-from picktune_retrain.packing import pack
+from picktune_retrain.packing import SHARED, pack
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +29,12 @@ _PROBE_PROMPT, _PROBE_REPLY, _PROBE_REPLIES = 96, 24, 3
 def policy_log_probs(model: Model, sets: Sequence[EncodedSet], *, grad: bool = True) -> tuple[Tensor, ...]:
     """log π_θ(y_j|x) of each set's replies in nats, fp32 [K], with the adapter on; one row for all sets."""
     with torch.set_grad_enabled(grad):
+        if model.virtual is not None:
+            prompts.place(model)
+            try:
+                return _packed(model, prompts.before(model, sets), shared=1)
+            finally:
+                prompts.lift(model)
         return (_packed if model.packed else _rows)(model, sets)
 
 
@@ -84,8 +90,8 @@ def choose_layout(model: Model, sets: Sequence[EncodedSet]) -> None:
         logger.warning("%s is trained and scored a row for each reply, which is slower: %s", model.name, why)
 
 
-def _packed(model: Model, sets: Sequence[EncodedSet]) -> tuple[Tensor, ...]:
-    row = pack(sets, model.device)
+def _packed(model: Model, sets: Sequence[EncodedSet], shared: int = SHARED) -> tuple[Tensor, ...]:
+    row = pack(sets, model.device, shared=shared)
     network = _base(model)
     body = network.base_model
     hidden = body(input_ids=row.ids, position_ids=row.positions, use_cache=False, layout=row.layout)[0][0]

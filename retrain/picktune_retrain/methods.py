@@ -1,7 +1,8 @@
 """What a training changes and what it leaves behind, by method.
 
 ``lora`` and ``qlora`` train matrices beside frozen weights and make an adapter. ``full``, ``freeze`` and
-``progressive`` train weights of the model itself and make a checkpoint: a model folder of its own.
+``progressive`` train weights of the model itself and make a checkpoint: a model folder of its own. The prompt
+methods train virtual tokens and make an adapter that only the local engine serves.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from typing import Any
 from picktune.errors import InvalidInput
 from torch import nn
 
-from picktune_retrain import models
-from picktune_retrain.mixture import OWN_WEIGHTS
+from picktune_retrain import models, prompts
+from picktune_retrain.mixture import OWN_WEIGHTS, PROMPT_METHODS
 from picktune_retrain.models import Model
 from picktune_retrain.records import Recipe
 
@@ -24,6 +25,9 @@ _LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
 
 def prepare(model: Model, recipe: Recipe) -> None:
     """Make trainable what the recipe trains. Raises ``InvalidInput`` for layers that are not there."""
+    if recipe.method in PROMPT_METHODS:
+        prompts.add_prompt(model, recipe)
+        return
     if recipe.method not in OWN_WEIGHTS:
         models.add_adapter(model, recipe)
         return
@@ -38,6 +42,9 @@ def prepare(model: Model, recipe: Recipe) -> None:
 
 def save(model: Model, recipe: Recipe, folder: Path) -> None:
     """Write what was trained: an adapter as PEFT does, or the whole model with tokenizer and template."""
+    if recipe.method in PROMPT_METHODS:
+        prompts.save_prompt(model, folder)
+        return
     if recipe.method not in OWN_WEIGHTS:
         models.save_adapter(model, folder)
         return

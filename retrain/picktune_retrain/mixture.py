@@ -12,6 +12,8 @@ from picktune_retrain.records import ExtraKind, Recipe
 Objective = Literal["choice", "dpo", "kto", "sft"]
 # Methods that train the model's own weights, and make a model of its own.
 OWN_WEIGHTS = ("full", "freeze", "progressive")
+# Methods that train virtual tokens before the prompt.
+PROMPT_METHODS = ("prompt", "p-tuning", "prefix")
 OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 
 
@@ -103,5 +105,12 @@ def require_adapter(recipe: Recipe) -> None:
             f"{recipe.method} makes a model of its own, and a night registers adapters, which join "
             "the slates beside the base; train it with picktune_retrain.train and serve its folder with "
             "picktune serve --model, or use lora or qlora",
+            field="method",
+        )
+    if recipe.method in PROMPT_METHODS:
+        raise InvalidInput(
+            f"{recipe.method} makes a prompt adapter, which the local engine alone can serve and a night "
+            "does not register; train it with picktune_retrain.train and load its folder into a LocalEngine, "
+            "or use lora or qlora",
             field="method",
         )

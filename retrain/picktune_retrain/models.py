@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from picktune.engines import smollm2
+from picktune.engines.prompted import kind_of
 from picktune.errors import AdapterCorrupt, EngineDown, InvalidInput, MissingExtra
 
 from picktune_retrain.mixture import OWN_WEIGHTS
@@ -27,7 +28,8 @@ class Model:
     """``network`` is the transformers model, its linear layers wrapped by PEFT once there is an adapter.
 
     ``name`` is what adapters call their base. ``packed`` says whether a set may go through it as one row,
-    ``plain`` that its layers are frozen but for their adapters, so that they may be written out by hand.
+    ``plain`` that its layers are frozen but for their adapters, so that they may be written out by hand;
+    ``virtual`` are the tokens before the prompt, if it has any: see ``prompts``.
     """
 
     name: str
@@ -35,6 +37,8 @@ class Model:
     tokenizer: Any
     packed: bool = True
     plain: bool = True
+    virtual: Any = None
+    virtual_ids: tuple[int, ...] = ()
 
     @property
     def device(self) -> torch.device:
@@ -137,6 +141,11 @@ def load_adapter(model: Model, folder: Path) -> None:
 
     from picktune_retrain.fused import fuse
 
+    if (kind := kind_of(folder)) is not None:
+        from picktune_retrain.prompts import load_prompt
+
+        load_prompt(model, folder, kind)
+        return
     try:
         model.network = PeftModel.from_pretrained(model.network, str(folder), local_files_only=True).eval()
     except Exception as error:  # PEFT raises KeyError, RuntimeError, SafetensorError and more

@@ -27,7 +27,7 @@ _OPTIONS = (
     click.option("--seed", type=click.IntRange(0), default=RECIPE.seed, show_default=True),
     click.option(
         "--method",
-        type=click.Choice(["lora", "qlora", "full", "freeze", "progressive"]),
+        type=click.Choice(["lora", "qlora", "full", "freeze", "progressive", "prompt", "p-tuning", "prefix"]),
         default=RECIPE.method,
         show_default=True,
         help="What is trained; a night registers what lora and qlora make.",

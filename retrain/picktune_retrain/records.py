@@ -30,10 +30,11 @@ class Recipe(Record, frozen=True, kw_only=True):
     ``method`` is what is trained: see ``methods``. ``targets`` are the linear layers that LoRA adapts:
     ``all``, ``attention``, ``mlp``, or names, as ``q_proj,v_proj``; ``rslora`` scales by α/√r; ``quantised``
     is what QLoRA keeps the base in. ``thawed`` is what freeze trains: how many of the last layers, or names
-    of modules. ``stages`` are those of progressive.
+    of modules. ``stages`` are those of progressive; ``virtual_tokens`` those before the prompt, with the
+    prompt methods.
     """
 
-    method: Literal["lora", "qlora", "full", "freeze", "progressive"] = "lora"
+    method: Literal["lora", "qlora", "full", "freeze", "progressive", "prompt", "p-tuning", "prefix"] = "lora"
     rank: Annotated[int, Meta(ge=1, le=256)] = 16
     alpha: Annotated[int, Meta(ge=1)] = 32
     dropout: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.0
@@ -63,6 +64,7 @@ class Recipe(Record, frozen=True, kw_only=True):
     rslora: bool = False
     quantised: Literal["nf4", "int8"] = "nf4"
     thawed: Annotated[str, Meta(min_length=1, max_length=1000)] = "2"
+    virtual_tokens: Annotated[int, Meta(ge=1, le=1024)] = 20
     stages: Annotated[int, Meta(ge=1, le=20)] = 3
 
     def told(self) -> str:

@@ -120,6 +120,8 @@ class Decoder:
             later: list[Row] = []
             for row in questions:
                 known, entry = self._prefixes.longest(row.adapter, row.prompt)
+                if row.adapter is not None and known < row.adapter.places:
+                    known, entry = row.adapter.places, row.adapter.prefix
                 # What begins like another waits for that one, and takes over what they share.
                 same = (one.prompt for one, _, _ in now if one.adapter is row.adapter)
                 if max((shared(prompt, row.prompt) for prompt in same), default=0) >= known + 2 * SHORTEST:
@@ -127,7 +129,11 @@ class Decoder:
                 else:
                     now.append((row, known, entry))
             # Rows that have about equally much left to compute go together, for all compute as much.
-            sizes = [(len(row.prompt) - known).bit_length() for row, known, _ in now]
+            # What stands for virtual tokens can never be computed, so that theirs must be equally much.
+            lefts = [
+                (row.adapter is not None and row.adapter.places > 0, len(row.prompt) - n) for row, n, _ in now
+            ]
+            sizes = [(exact, left if exact else left.bit_length()) for exact, left in lefts]
             for size in set(sizes):
                 parts.append(self._compute([now[i] for i, other in enumerate(sizes) if other == size]))
             questions = later

@@ -105,6 +105,7 @@ class LocalEngine:
                 raise AdapterNotFound(model, sorted(self._adapters))
         if n < 1:
             return []
+        places = adapter.places if adapter is not None else 0
         since = time.perf_counter()
         loop = asyncio.get_running_loop()
         with self._changed:
@@ -118,8 +119,9 @@ class LocalEngine:
         request = None
         try:
             prompt, limit = await loop.run_in_executor(
-                self._tokenizing, decoder.network.encode, messages, sampling.max_tokens
+                self._tokenizing, decoder.network.encode, messages, sampling.max_tokens + places
             )
+            prompt, limit = (-1,) * places + prompt, limit - places
             rows = [
                 Row(prompt=prompt, adapter=adapter, sampling=sampling, seed=row_seed(seed, i), limit=limit)
                 for i in range(n)
@@ -264,7 +266,7 @@ class LocalEngine:
                         tokens=len(row.tokens),
                         latency=now - request.since,
                         finish_reason=row.finish,
-                        prompt_tokens=len(row.prompt),
+                        prompt_tokens=len(row.prompt) - (row.adapter.places if row.adapter else 0),
                     )
             error = next((row.error for row in request.rows if row.error is not None), None)
             if error is not None:

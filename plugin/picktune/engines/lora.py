@@ -14,17 +14,25 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
+from picktune.engines.kv import Entry
 from picktune.errors import AdapterCorrupt
 
 _PREFIX = "base_model.model."
 
 
 class Lora:
-    """A loaded adapter: for each adapted module, A of shape (rank, in) and scaled B of shape (out, rank)."""
+    """A loaded adapter: for each adapted module, A of shape (rank, in) and scaled B of shape (out, rank).
 
-    def __init__(self, name: str, pairs: dict[str, tuple[Tensor, Tensor]]) -> None:
+    A prompt adapter has none, but a ``prefix``: keys and values of ``places`` tokens before every prompt.
+    """
+
+    def __init__(
+        self, name: str, pairs: dict[str, tuple[Tensor, Tensor]], prefix: Entry | None = None
+    ) -> None:
         self.name = name
         self.pairs = pairs
+        self.prefix = prefix
+        self.places = prefix[0][0].shape[1] if prefix else 0
 
 
 class LoraRouter:

@@ -14,7 +14,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from picktune.engines.chat import fit_chat
 from picktune.engines.kv import is_elastic, new_cache
 from picktune.engines.lora import Lora, LoraRouter
-from picktune.errors import EngineDown
+from picktune.engines.prompted import kind_of
+from picktune.engines.virtual import read_prompt
+from picktune.errors import AdapterCorrupt, EngineDown
 from picktune.records import Message
 
 
@@ -59,6 +61,14 @@ class Network:
 
     def read_adapter(self, name: str, folder: Path) -> Lora:
         """Read an adapter; raises ``AdapterCorrupt`` if it is not sound or does not fit the model."""
+        if kind_of(folder) is not None:
+            if not self.elastic:
+                raise AdapterCorrupt(
+                    f"adapter {name!r} is a prompt adapter, and this model's cache cannot begin with one; "
+                    "use a LoRA adapter"
+                )
+            self.router.route([])
+            return Lora(name, {}, read_prompt(folder, self.model, {self._cache: self.new_cache()}))
         return self.router.read(name, folder, self._folder, self.device, self.dtype)
 
     def encode(self, messages: Sequence[Message], max_tokens: int) -> tuple[tuple[int, ...], int]:

@@ -1,0 +1,20 @@
+"""How a prompt adapter is told from a LoRA, by its folder; nothing here imports torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+KINDS = ("PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING")
+
+
+def kind_of(folder: Path) -> str | None:
+    """Which kind of prompt adapter lies in a folder; ``None`` if it is something else."""
+    try:
+        config = msgspec.json.decode((folder / "adapter_config.json").read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    kind = config.get("peft_type")
+    return kind if kind in KINDS else None
