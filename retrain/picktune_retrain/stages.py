@@ -256,7 +256,18 @@ class Stages:
         return version
 
     def challenge(self, night: Night, adapter: AdapterVersion) -> AliasChange:
-        """Let the adapter challenge; it takes the place of the one on trial."""
+        """Let the adapter challenge; it takes the place of the one on trial.
+
+        Raises ``NightStopped`` while the gate is frozen: the next run after that goes on from here.
+        """
+        with SQLiteLogReader(self.settings.log_path) as reader:
+            frozen = reader.freeze()
+        if frozen is not None:
+            raise NightStopped(
+                f"{adapter.name} passed, and waits: {frozen.by} has frozen the gate ({frozen.reason}); run "
+                "again after picktune gate unfreeze, or put it on trial with: "
+                f"picktune gate challenge {adapter.name}"
+            )
         reason = f"night {night.manifest.id}: passed offline on held-out picks"
         move = self.registry.move("challenger", adapter.name, by=_BY, reason=reason, now=self.now())
         if move.before not in (None, adapter.name):

@@ -16,7 +16,7 @@ from picktune.gate.canary import share_at, spot
 from picktune.gate.keeper import Gate
 from picktune.gate.records import GateSettings, Step
 from picktune.log import SQLiteLog
-from picktune.records import Message
+from picktune.records import Message, Pick
 from picktune.service import Service
 from picktune.settings import Settings
 from picktune_adapters.registry import Registry
@@ -169,5 +169,53 @@ async def test_a_running_server_looks_by_itself(
     await service.start()
     try:
         await until(lambda: [one.action for one in service.log.reader.gate_decisions()] == ["begin"])
+    finally:
+        await service.close()
+
+
+@pytest.mark.parametrize(("taste", "champion"), [(0.9, "v1"), (0.1, None)])
+async def test_simulated_picks_over_a_running_service_crown_a_good_adapter_and_withdraw_a_bad_one(
+    home: Path, engine: Any, clock: Any, register: Any, registry: Registry, taste: float, champion: str | None
+) -> None:
+    register("v1")
+    registry.move("challenger", "v1", by="nightly", reason="passed", now=clock())
+    rules = GateSettings(automatic=True, steps=(0.5,), every=0.1 / 60)
+    settings = Settings(home=str(home), poll=0.02, policy="1+1", roles=("model",), gate=rules)
+    service = Service(
+        settings,
+        log=SQLiteLog.open(settings.log_path),
+        engine=engine,
+        registry=registry,
+        rng=random.Random(3),
+        now=clock,
+    )
+    await service.until_ready(10)
+    rng = random.Random(5)
+    try:
+        await until(lambda: service.aliases.challenger == "v1")
+        for number in range(400):
+            if registry.aliases().challenger is None:
+                break
+            slate = await service.draw(SAID, conversation_id=f"c{number}")
+            who, tuned = f"picker {number % 10}", slate.candidates[0].arm != "base"
+            await service.expose(slate.id, who)
+            chosen = slate.candidates[tuned != (rng.random() < taste)]
+            pick = Pick(
+                key="k",
+                slate_id=slate.id,
+                verdict="chosen",
+                candidate_id=chosen.id,
+                annotator=who,
+                role="model",
+                decided_at=clock(),
+            )
+            await service.pick(pick)
+        await until(lambda: registry.aliases().challenger is None)
+        await until(lambda: (service.aliases.champion, service.aliases.challenger) == (champion, None))
+        actions = [one.action for one in service.log.reader.gate_decisions()]
+        assert actions == ["promote" if champion else "withdraw", "begin"]
+        standing = service.log.reader.gate_decisions()[0].figures.view.challenger
+        assert standing is not None
+        assert standing.simulated
     finally:
         await service.close()
