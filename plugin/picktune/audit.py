@@ -30,6 +30,8 @@ Action = Literal[
     "verified",
     "backed_up",
     "pruned",
+    "vacuumed",
+    "repaired",
     "exported",
     "campaign_created",
     "campaign_closed",

@@ -36,6 +36,8 @@ COMMANDS = {
     "consent": "picktune.commands.consent:consent",
     "forget": "picktune.commands.forget:forget",
     "held": "picktune.commands.forget:held",
+    "repair": "picktune.commands.repair:repair",
+    "vacuum": "picktune.commands.vacuum:vacuum",
     "audit": "picktune.commands.audit:audit",
 }
 GROUP = "picktune.commands"

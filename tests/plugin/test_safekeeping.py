@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
-from picktune.log import SQLiteLog, schema
+from picktune.log import SQLiteLog, SQLiteLogReader, schema
 from picktune.log.verify import verify
 from picktune.records import Candidate, Exposure, Message, Pick, Slate, Turn, new_id
 from sqlite_utils import Database
@@ -185,6 +185,36 @@ def test_prune_asks_and_leaves_decisions_alone(run: Run, home: Path) -> None:
     assert "deleted: slates 1, replies 1, turns 1, exposures 1" in output
     assert "nothing to delete" in run("prune", "--older-than", "1h", "--yes").output
     assert run("prune", "--older-than", "9w").output
+
+
+def test_prune_by_kind(run: Run, home: Path) -> None:
+    kinds = ("--kind", "exposures", "--kind", "conversations", "--kind", "aliases")
+    assert "nothing to delete: there are 0 exposures" in run("prune", "--older-than", "1h", *kinds).output
+    connection = sqlite3.connect(home / "picktune.db")
+    connection.execute("INSERT INTO exposures SELECT slate_id, 'bob', places, shown_at FROM exposures")
+    connection.commit()
+    (count,) = connection.execute("SELECT count(*) FROM exposures WHERE viewer = 'bob'").fetchone()
+    connection.close()
+    output = run("prune", "--older-than", "1h", *kinds, "--yes").output
+    assert f"deleted: exposures {count}, conversations 0, aliases 0" in output
+    assert run("verify").output
+
+
+def test_vacuum(run: Run, home: Path) -> None:
+    assert "MB are not in use" in run("vacuum", "--dry-run").output
+    assert "MB before" in run("vacuum").output
+    assert "sound" in run("verify").output
+    with SQLiteLogReader(home / "picktune.db"):
+        assert "stop the server" in run("vacuum", code=1).output
+    assert "vacuumed" in run("audit").output
+
+
+def test_repair(run: Run, home: Path) -> None:
+    output = run("repair").output
+    assert "picktune-repaired.db" in output
+    assert "every table was read to its end" in output
+    assert "sound" in run("verify", str(home / "picktune-repaired.db")).output
+    assert "is there already" in run("repair", code=1).output
 
 
 @pytest.mark.parametrize("age", ["", "0d", "-1d", "d", "1", "1y", "１d", "999999d", "1.5d"])

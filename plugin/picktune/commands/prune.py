@@ -1,9 +1,10 @@
-"""``picktune prune``: old slates that nobody decided on leave the log."""
+"""``picktune prune``: what is old and no evidence leaves the log."""
 
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +13,9 @@ from picktune.commands.options import configured
 from picktune.commands.progress import progress_bar
 from picktune.records import utc_now
 from picktune.settings import Settings
+
+if TYPE_CHECKING:
+    from picktune.log.retention import Kind
 
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
 
@@ -24,32 +28,51 @@ def _age(ctx: click.Context, parameter: click.Parameter, value: str) -> timedelt
 
 
 @click.command()
-@click.option("--older-than", "age", callback=_age, required=True, help="Drawn before then: 365d, 8w or 12h.")
+@click.option("--older-than", "age", callback=_age, required=True, help="From before then: 365d, 8w or 12h.")
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    type=click.Choice(["slates", "exposures", "conversations", "aliases"]),
+    help="What may go, instead of slates; may be given several times.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be deleted, and delete nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @configured
-def prune(settings: Settings, age: timedelta, dry_run: bool, yes: bool) -> None:
-    """Delete old slates that nobody decided on.
+def prune(settings: Settings, age: timedelta, kinds: tuple[Kind, ...], dry_run: bool, yes: bool) -> None:
+    """Delete what is old and no evidence, such as slates that nobody decided on.
 
-    They go with their replies, their turns, and the note of who saw them. Decisions and reactions, and the
-    slates that they are about, always stay. The server may go on.
+    Slates go with their replies, their turns, and the note of who saw them; exposures are such notes alone,
+    of people who did nothing with the slate; conversations are closed ones; aliases are what they once named.
+    Decisions and reactions, and the slates that they are about, always stay. The server may go on.
     """
-    from picktune.log.prune import prunable
-    from picktune.log.prune import prune as pruned
+    from picktune.log.retention import expire, expired
 
     before = utc_now() - age
-    count = prunable(settings.log_path, before)
-    what = f"slate{'' if count == 1 else 's'} drawn before {before:%Y-%m-%d %H:%M} UTC and never decided on"
-    what = f"{count:,} {what}"
-    if dry_run or not count:
-        click.echo(f"would delete {what}" if count else f"nothing to delete: there are {what}")
+    kinds = tuple(dict.fromkeys(kinds)) or ("slates",)
+    counts = expired(settings.log_path, before, kinds)
+    what = ", ".join(_told(kind, counts[kind], before) for kind in kinds)
+    if dry_run or not any(counts.values()):
+        click.echo(f"would delete {what}" if any(counts.values()) else f"nothing to delete: there are {what}")
         return
     if not yes:
         click.confirm(f"Delete {what}?", abort=True)
-    told = {"older_than": f"{before:%Y-%m-%d %H:%M} UTC", "slates": str(count)}
+    told = {"older_than": f"{before:%Y-%m-%d %H:%M} UTC"} | {kind: str(counts[kind]) for kind in kinds}
     with auditing(settings, "pruned", str(settings.log_path), **told), progress_bar() as progress:
-        gone = pruned(settings.log_path, before, progress=lambda done: progress("slates", done, count))
-    click.echo(
-        f"deleted: slates {gone.slates:,}, replies {gone.candidates:,}, turns {gone.turns:,}, "
-        f"exposures {gone.exposures:,}"
-    )
+
+        def tell(kind: str, done: int) -> None:
+            progress(kind, done, counts[kind])  # type: ignore[index]
+
+        gone = expire(settings.log_path, before, kinds, progress=tell)
+    click.echo("deleted: " + ", ".join(f"{name} {count:,}" for name, count in gone.items()))
+
+
+def _told(kind: Kind, count: int, before: datetime) -> str:
+    s = "" if count == 1 else "s"
+    names = {
+        "slates": f"slate{s} drawn before {before:%Y-%m-%d %H:%M} UTC and never decided on",
+        "exposures": f"exposure{s} from before {before:%Y-%m-%d %H:%M} UTC to people who did nothing",
+        "conversations": f"conversation{s} closed before {before:%Y-%m-%d %H:%M} UTC",
+        "aliases": f"change{s} of the aliases from before {before:%Y-%m-%d %H:%M} UTC that no decision needs",
+    }
+    return f"{count:,} {names[kind]}"

@@ -44,10 +44,10 @@ def back_up(
     connection = open_for_reading(source, busy_timeout=busy_timeout, older=True)
     try:
         _check_target(source, target, force=force)
-        with _alone(target.parent) as part:
+        with alone(target.parent) as part:
             _copy(connection, source, part, progress)
             verification = _checked(part, source, progress)
-            _publish(part, target, force=force)
+            publish(part, target, force=force)
             return verification
     except OSError as error:
         if isinstance(error, LogUnavailable):
@@ -97,7 +97,7 @@ def _check_target(source: Path, target: Path, *, force: bool) -> None:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[Path]:
+def alone(folder: Path) -> Iterator[Path]:
     """Where a backup is made before it has its name; one at a time in a folder."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     part = folder / _PART
@@ -142,7 +142,7 @@ def _copy(connection: sqlite3.Connection, source: Path, part: Path, progress: Pr
         ) from error
     finally:
         connection.execute("ROLLBACK")
-    _synchronise(part)
+    synchronise(part)
 
 
 def _checked(part: Path, source: Path, progress: Progress | None) -> Verification:
@@ -161,7 +161,8 @@ def _checked(part: Path, source: Path, progress: Progress | None) -> Verificatio
     return found
 
 
-def _publish(part: Path, target: Path, *, force: bool) -> None:
+def publish(part: Path, target: Path, *, force: bool) -> None:
+    """Give a file that is whole its name; without ``force``, nothing is replaced."""
     if force:
         part.replace(target)
     else:
@@ -171,7 +172,7 @@ def _publish(part: Path, target: Path, *, force: bool) -> None:
             raise Conflict(f"{str(target)!r} has come into being meanwhile; name another file") from None
         except OSError:  # a disk without hard links
             part.rename(target)
-    _synchronise(target.parent)
+    synchronise(target.parent)
 
 
 def _remove(part: Path) -> None:
@@ -180,7 +181,8 @@ def _remove(part: Path) -> None:
             one.unlink()
 
 
-def _synchronise(path: Path) -> None:
+def synchronise(path: Path) -> None:
+    """Put a file, or a folder's names, on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -10,6 +10,7 @@ from picktune.errors import LogUnavailable
 from picktune.log import schema
 
 _OLDEST_SQLITE = (3, 38, 0)
+_QUICKLY_CHECKED = 256 * 2**20  # bytes; a second or so
 
 
 def open_for_writing(path: Path, *, busy_timeout: float) -> sqlite3.Connection:
@@ -31,10 +32,14 @@ def open_for_writing(path: Path, *, busy_timeout: float) -> sqlite3.Connection:
             f"the log {str(path)!r} cannot be opened for writing ({error.strerror}); "
             f"make the file and its folder writable, or set another home"
         ) from error
+    # Whoever stops in order leaves no write-ahead file behind.
+    interrupted = _size(Path(f"{path}-wal")) > 0
     connection: sqlite3.Connection | None = None
     try:
         connection = _connect(path, "rw", busy_timeout)
         _refuse_others(connection, path, empty_is_new=True)
+        if interrupted and _size(path) <= _QUICKLY_CHECKED:
+            _check_quickly(connection, path)
         mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
         if mode != "wal":
             raise LogUnavailable(
@@ -111,6 +116,23 @@ def _connect_read_only(path: Path, busy_timeout: float) -> sqlite3.Connection:
     return _connect(path, "ro&immutable=1", busy_timeout)
 
 
+def _check_quickly(connection: sqlite3.Connection, path: Path) -> None:
+    """After a stop that was none: SQLite has mended what it can, and what it cannot must not be built on."""
+    (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if said != "ok":
+        raise LogUnavailable(
+            f"the log {str(path)!r} is damaged ({' '.join(said.split())}), and was not closed properly: "
+            f"restore a backup, or save what can be read with: picktune repair"
+        )
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
 def _refuse_others(connection: sqlite3.Connection, path: Path, *, empty_is_new: bool) -> None:
     application_id = connection.execute("PRAGMA application_id").fetchone()[0]
     if application_id != schema.APPLICATION_ID:
@@ -135,7 +157,10 @@ def unavailable(path: Path, error: sqlite3.Error) -> LogUnavailable:
         "SQLITE_BUSY": "another process keeps writing it: end that process, then send it again",
         "SQLITE_LOCKED": "another process holds it: end that process, then send it again",
         "SQLITE_NOTADB": "it is no SQLite database: move the file away, or name another home",
-        "SQLITE_CORRUPT": "it is damaged: stop the server and restore a backup",
+        "SQLITE_CORRUPT": (
+            "it is damaged: stop the server and restore a backup, or save what can be read with: "
+            "picktune repair"
+        ),
         "SQLITE_CANTOPEN": "it cannot be opened: look at the permissions of the file and its folder",
         "SQLITE_IOERR": "the disk reports an error: check the disk, then send it again",
     }

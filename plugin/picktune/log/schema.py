@@ -7,6 +7,7 @@ the tables: no preference is stored a second time.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 
 from sqlite_utils import Database, Migrations
 
@@ -40,12 +41,15 @@ LATER = ("signals", "scores", "campaigns", "campaign_slates", "gate_decisions", 
 migrations = Migrations("picktune")
 
 
-def apply(connection: sqlite3.Connection) -> None:
-    """Bring the schema up to date; all pending migrations are applied, or none is."""
+def apply(connection: sqlite3.Connection, *, without: Sequence[str] = ()) -> None:
+    """Bring the schema up to date; all pending migrations are applied, or none is.
+
+    ``without`` names the first of those that an older log has not had yet.
+    """
     database = Database(connection, execute_plugins=False)
     connection.execute("BEGIN IMMEDIATE")  # two processes that open a new log at once migrate it once
     with _ending(connection):
-        migrations.apply(database)
+        migrations.apply(database, stop_before=without[0] if without else None)
 
 
 def state(connection: sqlite3.Connection) -> tuple[list[str], list[str]]:

@@ -1,10 +1,14 @@
 """A full disk: a clear refusal, nothing half-written, and no restart needed once there is room again."""
 
+# ruff: noqa: ASYNC221 - a test has the event loop to itself
+
 from __future__ import annotations
 
 import asyncio
 import sqlite3
 import subprocess
+import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +18,7 @@ from picktune.errors import LogUnavailable
 from picktune.log import SQLiteLog
 from picktune.log.files import open_for_writing
 from picktune.log.reader import SQLiteLogReader
+from picktune.log.verify import verify
 from picktune.log.writer import Writer
 
 pytestmark = pytest.mark.anyio
@@ -72,6 +77,62 @@ async def test_a_real_disk(disk: Path, make: Any) -> None:
     connection = sqlite3.connect(disk / "picktune.db")
     assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     connection.close()
+
+
+LIMITED = textwrap.dedent(
+    """
+    import asyncio, resource, sys
+    from picktune.errors import LogUnavailable
+    from picktune.log import SQLiteLog, SQLiteLogReader
+    from picktune.records import Exposure, Pick, utc_now
+
+    async def decide(log, slate_id, order):
+        for number in range(10_000):
+            who = f"viewer {number}"
+            await log.add_exposure(Exposure(slate_id=slate_id, viewer=who, order=order, shown_at=utc_now()))
+            pick = Pick(key=who, slate_id=slate_id, verdict="tie", annotator=who, decided_at=utc_now())
+            await log.record(pick)
+            print(who, flush=True)
+
+    async def main(path, slate_id, *order):
+        async with SQLiteLog.open(path) as log:
+            soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, hard))
+            try:
+                await decide(log, slate_id, order)
+            except LogUnavailable as error:
+                print("refused:", error)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+            await log.check()
+            print("goes on")
+
+    asyncio.run(main(*sys.argv[1:]))
+    """
+)
+
+
+async def test_the_operating_system_refuses_to_write(path: Path, make: Any) -> None:
+    """As a full disk does, and without being the super-user."""
+    async with SQLiteLog.open(path) as log:
+        slate = make.slate()
+        await log.add_slate(slate)
+    order = [one.id for one in slate.candidates]
+    said = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(path), slate.id, *order],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    ).stdout.splitlines()
+    acknowledged = [line for line in said if line.startswith("viewer")]
+    assert said[-1] == "goes on"
+    assert said[-2].startswith("refused: the log")
+    assert acknowledged
+    with SQLiteLogReader(path) as reader:
+        stored = {one.annotator for one in reader.decisions()}
+    assert set(acknowledged) <= stored
+    assert len(stored) <= len(acknowledged) + 1
+    assert verify(path).sound
 
 
 async def test_a_file_at_its_limit(path: Path, make: Any) -> None:
