@@ -41,9 +41,9 @@ def rows(connection: sqlite3.Connection) -> dict[str, list[dict[str, Any]]]:
     tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
     found = {}
     for (table,) in tables:
-        cursor = connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2")
+        cursor = connection.execute(f"SELECT * FROM {table}")
         names = [column[0] for column in cursor.description]
-        found[table] = [dict(zip(names, row, strict=True)) for row in cursor]
+        found[table] = [dict(zip(names, row, strict=True)) for row in sorted(cursor, key=repr)]
     return found
 
 
