@@ -78,12 +78,6 @@ def endpoint(
     return put
 
 
-def _support_answer() -> type[Record]:
-    from picktune.supportview import SupportAnswer
-
-    return SupportAnswer
-
-
 @endpoint(
     "POST",
     "/slates",
@@ -230,14 +224,6 @@ async def react(call: Call) -> Reaction:
     return reaction
 
 
-@endpoint("GET", "/support", scope="read", answer=_support_answer, errors=("log_unavailable",))
-async def read_support(call: Call) -> Record:
-    """How often the tuned reply was picked over the base's, with an anytime-valid interval."""
-    supports = await call.service.supports()
-    answer: Record = _support_answer()(roles=call.service.settings.roles, supports=tuple(supports))
-    return answer
-
-
 @endpoint(
     "GET",
     "/conversations",
@@ -324,5 +310,6 @@ from picktune import api_comparisons as api_comparisons  # noqa: E402
 from picktune import api_feedback as api_feedback  # noqa: E402
 from picktune import api_gate as api_gate  # noqa: E402
 from picktune import api_privacy as api_privacy  # noqa: E402
+from picktune import api_rates as api_rates  # noqa: E402
 from picktune import api_signals as api_signals  # noqa: E402
 from picktune import api_support as api_support  # noqa: E402

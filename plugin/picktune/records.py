@@ -205,7 +205,8 @@ class Decision(Record, frozen=True, kw_only=True):
     arms) and ``position`` where the picked one stood among them, from 0. ``picked`` names the arms that said
     the picked words: more than one if both said the same. ``tuned`` is the arm beside the base (``base-b`` in
     an A/A comparison) and ``model`` the adapter that it served (``None`` for the base); both are ``None`` on
-    an all-base slate. ``scenario`` is the conversation's, if the log knows that one.
+    an all-base slate. ``models`` and ``picked_models`` are what served ``arms`` and ``picked``, one each.
+    ``scenario`` is the conversation's, if the log knows that one.
     """
 
     slate_id: str
@@ -219,6 +220,8 @@ class Decision(Record, frozen=True, kw_only=True):
     shown: int | None = None
     tuned: str | None
     model: str | None
+    models: tuple[str | None, ...] = ()
+    picked_models: tuple[str | None, ...] = ()
     complete: bool
     tags: tuple[str, ...] = ()
     locale: str = "en"

@@ -113,6 +113,23 @@ async def test_support(api: Any) -> None:
     assert [(one["model"], one["n"], one["verdict"]) for one in answer["supports"]] == [
         (None, 1, "undecided")
     ]
+    assert answer["supports"][0]["clustering"]["conversations"] == 1
+    for query, counted in (
+        ("role=agent", 1),
+        ("role=user", 0),
+        ("until=2000-01-01T00:00:00", 0),
+        ("tag=x", 0),
+    ):
+        selected = (await api.get(f"/v1/support?{query}")).json()
+        assert [one["n"] for one in selected["supports"]] == [counted]
+    assert (await api.get("/v1/support?role=user")).json()["roles"] == ["user"]
+    error(await api.get("/v1/support?since=yesterday"), 422, "invalid_input", "since")
+    error(await api.get("/v1/support?week=9"), 422, "invalid_input", "week")
+
+
+async def test_ranking(api: Any) -> None:
+    answer = (await api.get("/v1/ranking?tag=refund")).json()
+    assert (answer["ranking"]["contestants"], answer["ranking"]["slates"]) == ([], 0)
 
 
 async def test_support_by_groups(api: Any) -> None:

@@ -115,6 +115,8 @@ async def test_real_answers_fit_their_schemas(document: dict[str, Any], api: Any
         ("get", "/v1/gate/decisions", "/v1/gate/decisions", None),
         ("get", "/v1/adapters/{name}/story", "/v1/adapters/nothing/story", None),
         ("get", "/v1/trace/{pick}", f"/v1/trace/{slate['id']}", None),
+        ("get", "/v1/support", "/v1/support?role=nobody", None),
+        ("get", "/v1/ranking", "/v1/ranking", None),
         ("post", "/v1/conversations", "/v1/conversations", conversations),
         ("get", "/v1/conversations", "/v1/conversations", None),
         ("get", "/v1/conversations/{conversation_id}", "/v1/conversations/c", None),

@@ -34,6 +34,7 @@ BREAKDOWNS = ("arms", "tag", "scenario", "locale", "annotator", "role", "week", 
 @click.option("--tag", "tags", multiple=True, help="Only with this tag, or with one of several.")
 @click.option("--locale", "locales", multiple=True, help="Only in this language, or in one of several.")
 @click.option("--scenario", "scenarios", multiple=True, help="Only of this scenario, or of one of several.")
+@click.option("--rank", "ranked", is_flag=True, help="Rank the base and all adapters instead.")
 @configured
 def support(
     settings: Settings,
@@ -46,6 +47,7 @@ def support(
     tags: tuple[str, ...],
     locales: tuple[str, ...],
     scenarios: tuple[str, ...],
+    ranked: bool,
 ) -> None:
     """Show how often each adapter was picked over the base.
 
@@ -55,24 +57,31 @@ def support(
     """
     from datetime import UTC
 
-    from picktune.commands import supporttable
+    from picktune.commands import rankingtable, supporttable
     from picktune.log import SQLiteLogReader
-    from picktune.support import compare, only
+    from picktune.support import compare, only, rank
 
     if as_json and as_csv:
         raise click.UsageError("choose one of --json and --csv")
+    if ranked and (as_csv or by):
+        raise click.UsageError("--rank has no breakdowns; leave out --by and --csv")
     with SQLiteLogReader(settings.log_path) as reader:
         decisions = reader.decisions(
             since=since.replace(tzinfo=UTC) if since else None,
             until=until.replace(tzinfo=UTC) if until else None,
             roles=roles or settings.roles,
         )
-        found = compare(
-            only(decisions, tags=tags, locales=locales, scenarios=scenarios),
-            alpha=settings.alpha,
-            annotator_cap=settings.annotator_cap,
-        )
-    if as_json:
+        mine = only(decisions, tags=tags, locales=locales, scenarios=scenarios)
+        if ranked:
+            ranking = rank(mine, alpha=settings.alpha, annotator_cap=settings.annotator_cap)
+        else:
+            found = compare(mine, alpha=settings.alpha, annotator_cap=settings.annotator_cap)
+    if ranked:
+        if as_json:
+            click.echo(msgspec.json.encode(ranking))
+        else:
+            rankingtable.show(console(), ranking)
+    elif as_json:
         click.echo(msgspec.json.encode(found))
     elif as_csv:
         from picktune.supportsheet import sheet

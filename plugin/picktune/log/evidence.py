@@ -39,7 +39,9 @@ def decisions_where(
     ):
         shown = _shown.decode(row[9])
         behind = [(arm, *also) for arm, also, _, _ in shown]
-        tuned, model = _tuned(shown, _aliases.decode(row[10]) if row[10] else (None, None))
+        aliases = _aliases.decode(row[10]) if row[10] else (None, None)
+        tuned, model = _tuned(shown, aliases)
+        served = _served(shown, aliases)
         position = next((place for place, one in enumerate(shown) if one[3]), None)
         if row[4] != "chosen":
             position = None
@@ -55,6 +57,8 @@ def decisions_where(
             shown=len(shown),
             tuned=tuned,
             model=model,
+            models=tuple(one for several in served for one in several),
+            picked_models=() if position is None else served[position],
             complete=bool(row[5]),
             tags=rows.strings(row[6]),
             locale=row[7],
@@ -153,3 +157,10 @@ def _tuned(shown: Sequence[_Shown], aliases: tuple[str | None, str | None]) -> t
             if arm != "base":
                 return arm, then.get(arm)
     return None, None
+
+
+def _served(shown: Sequence[_Shown], aliases: tuple[str | None, str | None]) -> list[tuple[str | None, ...]]:
+    """What served each candidate: its own arm, and the others that said the same words."""
+    known = {"champion": aliases[0], "challenger": aliases[1]}
+    known |= {arm: model for arm, _, model, _ in shown if arm != "base"}
+    return [(model, *(known.get(arm) for arm in also)) for _, also, model, _ in shown]

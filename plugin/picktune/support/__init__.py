@@ -19,6 +19,7 @@ from picktune.support.counting import Bin, counted
 from picktune.support.groups import GROUPS, shares, simultaneous, week
 from picktune.support.outlook import about, forecast
 from picktune.support.positions import position_bias
+from picktune.support.ranking import Ranked, Ranking, contestants, rank
 from picktune.support.rate import compare, support_rate
 from picktune.support.selecting import only
 from picktune.support.sequence import MIXTURE, false_alarm, interval, log_martingale
@@ -32,11 +33,14 @@ __all__ = [
     "Clustering",
     "Forecast",
     "PositionBias",
+    "Ranked",
+    "Ranking",
     "Share",
     "Support",
     "SupportVerdict",
     "about",
     "compare",
+    "contestants",
     "counted",
     "false_alarm",
     "forecast",
@@ -44,6 +48,7 @@ __all__ = [
     "log_martingale",
     "only",
     "position_bias",
+    "rank",
     "shares",
     "simultaneous",
     "support_rate",

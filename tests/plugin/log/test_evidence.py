@@ -72,6 +72,8 @@ async def test_words_that_both_arms_said_count_for_both(log: SQLiteLog, make: An
     assert decision.arms == ("base", "base", "challenger", "challenger")
     assert (decision.picked, decision.position, decision.shown) == (("base", "challenger"), 1, 3)
     assert (decision.tuned, decision.model) == ("challenger", "2026-03-01-1")
+    assert decision.models == (None, None, "2026-03-01-1", "2026-03-01-1")
+    assert decision.picked_models == (None, "2026-03-01-1")
 
 
 async def test_the_aliases_of_the_time_name_an_arm_that_said_nothing_of_its_own(
@@ -85,6 +87,7 @@ async def test_the_aliases_of_the_time_name_an_arm_that_said_nothing_of_its_own(
     (decision,) = log.reader.decisions()
     assert (decision.tuned, decision.model) == ("champion", "then")
     assert decision.arms == ("base", "champion", "base", "champion")
+    assert decision.models == (None, "then", None, "then")
 
 
 @pytest.mark.parametrize(
