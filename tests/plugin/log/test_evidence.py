@@ -44,6 +44,8 @@ async def test_a_decision_knows_what_the_support_rate_asks(log: SQLiteLog, make:
             shown=4,
             tuned="champion",
             model="2026-03-01-1",
+            models=("2026-03-01-1", None, None, "2026-03-01-1"),
+            picked_models=(None,),
             complete=True,
             tags=("refund",),
             locale="zh",
