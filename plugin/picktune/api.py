@@ -34,6 +34,8 @@ DECISION = (
     "slate_not_found",
     "candidate_not_found",
     "not_shown",
+    "not_kept",
+    "forgotten",
     "already_decided",
     "key_reused",
     "conflict",
@@ -202,7 +204,7 @@ async def undo(call: Call) -> Pick:
     scope="pick",
     body=React,
     answer=Reaction,
-    errors=("candidate_not_found", "key_reused", "log_unavailable"),
+    errors=("candidate_not_found", "key_reused", "not_kept", "forgotten", "log_unavailable"),
     limit="picks",
 )
 async def react(call: Call) -> Reaction:

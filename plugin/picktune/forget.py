@@ -92,6 +92,8 @@ def forget(
             if again == found:
                 break  # what one user shares with another is not erased, and stays found
             found = again
+        if user is not None:
+            eraser.judgements(user)
         eraser.consent(scope, ref)
         small = settings.log_path.stat().st_size <= SMALL
         checkpointed = eraser.finish(vacuum=small if vacuum is None else vacuum)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -19,8 +20,10 @@ import msgspec
 import pytest
 from click.testing import Result
 from msgspec import structs
+from picktune.comparisons import Comparison, Judgement, Side
 from picktune.errors import Forgotten
 from picktune.forget import forget, look
+from picktune.held import document
 from picktune.lineage import DatasetHead, keep_lineage
 from picktune.log import SQLiteLog, SQLiteLogReader
 from picktune.log.erase import Eraser, left_in
@@ -244,6 +247,42 @@ async def test_datasets_and_reports_go_and_adapters_are_named(service: Service) 
     assert told.reports == (str(night / "report.html"),)
     assert not (night / "report.html").exists()
     assert told.backups == (str(home / "backups" / "monday.db"),)
+
+
+async def test_what_was_judged_as_a_whole_loses_its_words_and_keeps_its_verdict(service: Service) -> None:
+    await talk(service, NAME, "c1")
+    sides = tuple(
+        Side(
+            id=f"s{n}",
+            messages=(Message(role="user", content=WORDS), Message(role="assistant", content=f"Reply {n}")),
+            conversation_id="c1",
+            arm=arm,
+        )
+        for n, arm in enumerate(("base", "challenger"))
+    )
+    await service.log.add_comparison(
+        Comparison(id="w", title=WORDS, sides=sides, seed=1, created_at=service.now())
+    )
+    judgement = Judgement(
+        key="0", comparison_id="w", verdict="chosen", side_id="s1", comment=WORDS, annotator="mei",
+        decided_at=service.now(),
+    )  # fmt: skip
+    for judge in ("mei", NAME):
+        await service.log.expose_comparison("w", judge, ("s0", "s1"), service.now())
+        for version, verdict in enumerate(("chosen", "undone", "chosen")):
+            side = "s1" if verdict == "chosen" else None
+            changes = {"key": f"{version}", "verdict": verdict, "side_id": side, "annotator": judge}
+            await service.judge(structs.replace(judgement, **changes))
+    before = [one.judgement.verdict for one in service.log.reader.judged()]
+    held = b"".join(document(service.settings, "user", NAME, service.now()))
+    assert {b'"comparison"', b'"judgement"'} <= set(re.findall(rb'"kind":("[a-z_]+")', held))
+    await asyncio.to_thread(lambda: forget(service.settings, "user", NAME, now=service.now()))
+    assert left_in(files(service), NAME) == left_in(files(service), "Quixotically") == []
+    assert [one.judgement.verdict for one in service.log.reader.judged()] == before
+    assert service.log.reader.waiting_comparison("tom") == (None, 0)
+    with pytest.raises(Forgotten):
+        await service.judge(structs.replace(judgement, key="late"))
+    assert verify(service.settings.log_path).sound
 
 
 async def test_over_http_for_administrators_only(api: Any) -> None:

@@ -15,6 +15,7 @@ from picktune.errors import (
     CandidateNotFound,
     ComparisonNotFound,
     Conflict,
+    Forgotten,
     InvalidInput,
     KeyReused,
     NotShown,
@@ -137,7 +138,8 @@ def load(connection: sqlite3.Connection, comparison_id: str) -> Comparison:
 def waiting(connection: sqlite3.Connection, viewer: str) -> tuple[Comparison | None, int]:
     """The comparison that the viewer should judge next, the least judged first; and how many wait."""
     where = (
-        "NOT EXISTS (SELECT 1 FROM standing_judgements j WHERE j.comparison_id = c.id AND j.annotator = ?)"
+        "NOT EXISTS (SELECT 1 FROM standing_judgements j WHERE j.comparison_id = c.id AND j.annotator = ?) "
+        "AND NOT EXISTS (SELECT 1 FROM erased_conversations e WHERE e.conversation_id = c.id)"
     )
     count = connection.execute(f"SELECT count(*) FROM comparisons c WHERE {where}", (viewer,)).fetchone()[0]
     row = connection.execute(
@@ -172,6 +174,9 @@ def expose(
 def judge(connection: sqlite3.Connection, judgement: Judgement) -> Judgement:
     """Keep a consistent judgement as the next version and return it; see ``SignalLog.judge``."""
     comparison = load(connection, judgement.comparison_id)
+    erased = "SELECT 1 FROM erased_conversations WHERE conversation_id = ?"
+    if connection.execute(erased, (comparison.id,)).fetchone():
+        raise Forgotten("comparison", comparison.id)
     before = judgements(connection, comparison.id, judgement.annotator)
     for earlier in before:
         if earlier.key == judgement.key:

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+import msgspec
+
 from picktune.log import rows
 from picktune.log.chain import ERASED
 from picktune.log.files import open_for_reading, open_for_writing, unavailable
@@ -92,7 +94,7 @@ class Eraser:
         open_for_reading(path, busy_timeout=busy_timeout).close()  # a log that is not there is not made
         self._connection = open_for_writing(path, busy_timeout=busy_timeout)
         self._connection.execute("PRAGMA secure_delete = ON").fetchall()
-        self._alias = ERASED + secrets.token_hex(8)
+        self._name = _alias()
 
     def traces(self, scope: Scope, ref: str) -> Traces:
         """See ``traces``."""
@@ -111,6 +113,8 @@ class Eraser:
                         self._rename(connection, slate, user)
                 connection.execute("UPDATE turns SET messages = '[]', user_ref = NULL WHERE id = ?", (turn,))
                 connection.execute("INSERT OR REPLACE INTO restrictions VALUES (?, 'erased')", (turn,))
+            for comparison in comparisons_of(connection, conversation_id):
+                _erase_comparison(connection, comparison, now)
             shared = connection.execute(
                 "SELECT 1 FROM turns WHERE conversation_id = ? AND user_ref IS NOT NULL", (conversation_id,)
             ).fetchone()
@@ -139,6 +143,11 @@ class Eraser:
         with self._erasing() as connection:
             self._rename(connection, slate_id, user)
         time.sleep(_PAUSE)
+
+    def judgements(self, user: str) -> None:
+        """Erase who it was, and what they wrote, where a user judged whole conversations."""
+        with self._erasing() as connection:
+            _rename_judge(connection, user, self._name)
 
     def consent(self, scope: Scope, ref: str) -> None:
         """Erase what the user agreed to."""
@@ -185,7 +194,7 @@ class Eraser:
             raise unavailable(self._path, error) from error
 
     def _rename(self, connection: sqlite3.Connection, slate_id: str, user: str) -> None:
-        values = {"slate": slate_id, "user": user, "alias": self._alias}
+        values = {"slate": slate_id, "user": user, "alias": self._name}
         mine = "WHERE slate_id = :slate AND annotator = :user"
         gone = "annotator = :alias, key = 'erased-' || id"
         no_words = "reasons = '[]', comment = NULL, who_salt = NULL, texts_salt = NULL"
@@ -197,6 +206,56 @@ class Eraser:
             f"UPDATE scores SET {gone}, comment = NULL {mine}",
         ):
             connection.execute(statement, values)
+
+
+def _alias() -> str:
+    return ERASED + secrets.token_hex(8)
+
+
+def comparisons_of(connection: sqlite3.Connection, conversation_id: str) -> list[str]:
+    """The comparisons of which the conversation is a side."""
+    found = connection.execute(
+        "SELECT c.id FROM comparisons c WHERE EXISTS (SELECT 1 FROM json_each(c.body, '$.sides') s "
+        "WHERE json_extract(s.value, '$.conversation_id') = ?)",
+        (conversation_id,),
+    )
+    return [one for (one,) in found]
+
+
+def _erase_comparison(connection: sqlite3.Connection, comparison_id: str, now: datetime) -> None:
+    """What was said in a comparison, and about it; the verdicts stay."""
+    (body,) = connection.execute("SELECT body FROM comparisons WHERE id = ?", (comparison_id,)).fetchone()
+    told = msgspec.json.decode(body)
+    told["title"] = ""
+    for side in told["sides"]:
+        side["messages"] = []
+    connection.execute(
+        "UPDATE comparisons SET body = ? WHERE id = ?", (msgspec.json.encode(told).decode(), comparison_id)
+    )
+    said = (
+        "SELECT DISTINCT annotator FROM judgements WHERE comparison_id = ? "
+        "AND (comment IS NOT NULL OR reasons <> '[]')"
+    )
+    for (annotator,) in connection.execute(said, (comparison_id,)).fetchall():
+        _rename_judge(connection, annotator, _alias(), comparison_id)
+    connection.execute(
+        "INSERT OR REPLACE INTO erased_conversations VALUES (?, ?)", (comparison_id, rows.micros(now))
+    )
+
+
+def _rename_judge(
+    connection: sqlite3.Connection, annotator: str, alias: str, comparison_id: str | None = None
+) -> None:
+    values = {"annotator": annotator, "alias": alias, "comparison": comparison_id}
+    where = "(:comparison IS NULL OR comparison_id = :comparison)"
+    connection.execute(
+        f"UPDATE comparison_exposures SET viewer = :alias WHERE viewer = :annotator AND {where}", values
+    )
+    connection.execute(
+        "UPDATE judgements SET annotator = :alias, key = 'erased-' || id, comment = NULL, reasons = '[]' "
+        f"WHERE annotator = :annotator AND {where}",
+        values,
+    )
 
 
 def left_in(files: tuple[Path, ...], text: str) -> list[Path]:
@@ -233,7 +292,13 @@ def _erase_words(connection: sqlite3.Connection, slate_id: str) -> None:
         "UPDATE picks SET edited_text = NULL, reasons = '[]', comment = NULL, texts_salt = NULL "
         "WHERE slate_id = ?",
         "UPDATE reactions SET reasons = '[]', comment = NULL, texts_salt = NULL WHERE slate_id = ?",
-        "UPDATE scores SET comment = NULL, annotator = 'erased-' || id, key = 'erased-' || id "
-        "WHERE slate_id = ? AND comment IS NOT NULL",
     ):
         connection.execute(statement, (slate_id,))
+    # A mark's words can only go together with the name; all versions of one annotator keep one name.
+    said = "SELECT DISTINCT annotator FROM scores WHERE slate_id = ? AND comment IS NOT NULL"
+    for (annotator,) in connection.execute(said, (slate_id,)).fetchall():
+        connection.execute(
+            "UPDATE scores SET comment = NULL, annotator = ?, key = 'erased-' || id "
+            "WHERE slate_id = ? AND annotator = ?",
+            (_alias(), slate_id, annotator),
+        )

@@ -8,12 +8,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from picktune.log.erase import find_traces
+from picktune.log.erase import comparisons_of, find_traces
 from picktune.log.files import open_for_reading, unavailable
 from picktune.log.privacy import Scope
 
 _OF_SLATE = ("candidates", "exposures", "picks", "reactions", "signals", "scores")
-_JSON = frozenset(("messages", "pending", "tags", "reasons", "places", "failures", "also", "detail"))
+_JSON = frozenset(("messages", "pending", "tags", "reasons", "body", "places", "failures", "also", "detail"))
 _TIMES = ("_at", "since")
 
 
@@ -44,6 +44,9 @@ def _held(connection: sqlite3.Connection, scope: Scope, ref: str) -> Iterator[tu
         )
         for row in _rows(connection, query, (conversation,)):
             yield "conversation", row
+        for comparison in comparisons_of(connection, conversation):
+            (row,) = _rows(connection, "SELECT * FROM comparisons WHERE id = ?", (comparison,))
+            yield "comparison", row
     for slate in found.slates:
         query = "SELECT t.* FROM slates s JOIN turns t ON t.id = s.turn_id WHERE s.id = ?"
         (turn,) = _rows(connection, query, (slate,))
@@ -51,6 +54,9 @@ def _held(connection: sqlite3.Connection, scope: Scope, ref: str) -> Iterator[tu
         for table in _OF_SLATE:
             one[table] = list(_rows(connection, f"SELECT * FROM {table} WHERE slate_id = ?", (slate,)))
         yield "slate", {**one, "turn": turn}
+    if scope == "user":
+        for row in _rows(connection, "SELECT * FROM judgements WHERE annotator = ?", (ref,)):
+            yield "judgement", row
     for slate in found.elsewhere:
         did: dict[str, Any] = {"slate_id": slate}
         for table in ("exposures", "picks", "reactions", "signals", "scores"):

@@ -9,6 +9,7 @@ from typing import TypeVar
 from anyio import to_thread
 from msgspec import structs
 
+from picktune.comparisons import Comparison, Judgement
 from picktune.errors import PicktuneError, RedactionFailed
 from picktune.late import LateLog, ReadableLog
 from picktune.records import Conversation, DecidedSlate, Pick, Reaction, Slate
@@ -72,6 +73,40 @@ class RedactingLog(LateLog):
 
         kept = await super().score(await to_thread.run_sync(work))
         return structs.replace(kept, comment=score.comment)
+
+    async def add_comparison(self, comparison: Comparison) -> bool:
+        """See ``Log``; raises ``RedactionFailed``. Placeholders in it are those of stored conversations."""
+
+        def work() -> Comparison:
+            sides = tuple(
+                structs.replace(
+                    side,
+                    messages=self._redaction.messages(
+                        side.conversation_id or comparison.id, side.messages, placeholders=True
+                    ),
+                )
+                for side in comparison.sides
+            )
+            title = self._redaction.text(comparison.id, comparison.title, placeholders=True)
+            return structs.replace(comparison, sides=sides, title=title)
+
+        return await super().add_comparison(await to_thread.run_sync(work))
+
+    async def judge(self, judgement: Judgement) -> Judgement:
+        """See ``Log``."""
+        if judgement.comment is None and not judgement.reasons:
+            return await super().judge(judgement)
+
+        def work() -> Judgement:
+            said = [] if judgement.comment is None else [judgement.comment]
+            texts = [*judgement.reasons, *said]
+            done = self._words(judgement.comparison_id, texts)
+            count = len(judgement.reasons)
+            comment = None if judgement.comment is None else done[count]
+            return structs.replace(judgement, reasons=tuple(done[:count]), comment=comment)
+
+        kept = await super().judge(await to_thread.run_sync(work))
+        return structs.replace(kept, reasons=judgement.reasons, comment=judgement.comment)
 
     async def add_conversations(self, conversations: Sequence[Conversation]) -> int:
         """See ``Log``; raises ``RedactionFailed``, and then none is kept."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from picktune.comparisons import Comparison, Judgement, Side
 from picktune.errors import RedactionFailed
 from picktune.log.verify import verify
 from picktune.records import Conversation, Message, Pick, Reaction
@@ -131,6 +132,33 @@ async def test_a_reply_by_hand_and_another_draw_keep_to_the_placeholders(
     assert (await private.stored_slate(own.id)).turn.messages == (
         await private.stored_conversation("t1")
     ).messages
+    assert not [one for one in SECRET if one in stored(private)]
+
+
+async def test_whole_conversations_and_scores_are_redacted_too(private: Service) -> None:
+    slate = await private.draw([Message(role="user", content=SAID)], conversation_id="c")
+    await private.expose(slate.id, "mei")
+    scale = private.scales()[0].name
+    score = await private.score(
+        slate.candidates[0].id, 4, scale=scale, annotator="mei", key="s", comment="Wilhelmina is glad"
+    )
+    assert score.comment == "Wilhelmina is glad"
+    sides = tuple(
+        Side(
+            id=f"s{n}",
+            messages=(Message(role="user", content=SAID), Message(role="assistant", content=f"Reply {n}")),
+        )
+        for n in range(2)
+    )
+    await private.log.add_comparison(Comparison(id="w", sides=sides, seed=1, created_at=private.now()))
+    await private.log.expose_comparison("w", "mei", ("s0", "s1"), private.now())
+    judged = await private.judge(
+        Judgement(
+            key="j", comparison_id="w", verdict="tie", comment="call 555 123 4567", annotator="mei",
+            decided_at=private.now(),
+        )
+    )  # fmt: skip
+    assert judged.comment == "call 555 123 4567"
     assert not [one for one in SECRET if one in stored(private)]
 
 
