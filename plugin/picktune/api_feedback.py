@@ -176,7 +176,7 @@ async def _decide(
     if body.value is False:  # the others were not picked: that goes without saying
         return
     for attempt in range(1, ATTEMPTS + 1):
-        versions = await service.picks(slate.id, by.name)
+        versions = await service.picks_as_said(slate, by.name)
         if any(one.key == by.key for one in versions):
             return
         standing = versions[-1] if versions and versions[-1].verdict != "undone" else None

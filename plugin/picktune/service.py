@@ -343,6 +343,24 @@ class Service(SignalService, CampaignService, ComparisonService):
             self.metrics.reacted(kept)
         return kept
 
+    async def picks_as_said(self, slate: Slate, annotator: str) -> list[Pick]:
+        """What the annotator decided on the slate, oldest first, with placeholders turned back into words."""
+        found = await self.picks(slate.id, annotator)
+        redaction = self._privacy.redaction
+        if redaction is None:
+            return found
+
+        def restored(pick: Pick) -> Pick:
+            def back(text: str | None) -> str | None:
+                return None if text is None else redaction.restore(slate.turn.conversation_id, text)
+
+            reasons = tuple(redaction.restore(slate.turn.conversation_id, one) for one in pick.reasons)
+            return structs.replace(
+                pick, edited_text=back(pick.edited_text), comment=back(pick.comment), reasons=reasons
+            )
+
+        return await to_thread.run_sync(lambda: [restored(one) for one in found])
+
     async def picks(self, slate_id: str, annotator: str | None = None) -> list[Pick]:
         """All versions of all decisions on the slate, oldest first."""
         return await self._ask(lambda reader: reader.picks(slate_id, annotator))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 from picktune.records import Selection
+from picktune.service import create_service
+from picktune.settings import RedactionSettings, Settings
 
 pytestmark = pytest.mark.anyio
 BY = {"tags": {"annotator": "tom"}}
@@ -168,3 +171,28 @@ async def test_a_browser_gives_feedback_on_what_it_was_shown(api: Any, service: 
     other = await api.post("/v1/feedback", body | BY, headers=headers, key=None)
     assert other.status_code == 403
     assert (await api.post("/v1/feedback", body | BY, key=api.new_key("reader", "read"))).status_code == 403
+
+
+async def test_what_is_redacted_stays_what_it_was(api: Any, engine: Any, tmp_path: Path) -> None:
+    """A second feedback repeats the words of the first: their placeholders must not become literals."""
+    settings = Settings(home=str(tmp_path / "redacting"), redaction=RedactionSettings(on=True), poll=0.02)
+    service = create_service(settings, engine=engine)
+    await service.until_ready(10)
+    api = type(api)(service)
+    try:
+        slate: Any = await api.slate(None)
+        first = slate["candidates"][0]["id"]
+        for metric, value in (
+            ("picked", True),
+            ("demonstration", "Call 555-867-5309 please"),
+            ("comment", "good"),
+        ):
+            body = {"metric_name": metric, "value": value, "inference_id": first} | BY
+            assert (await api.post("/v1/feedback", body)).status_code == 200
+        stored = service.log.reader.picks(slate["id"], "tom")[-1]
+        assert (stored.comment, stored.edited_text) == ("good", "Call [PHONE_1] please")
+        (said,) = (await service.picks_as_said(await service.slate(slate["id"]), "tom"))[-1:]
+        assert said.edited_text == "Call 555-867-5309 please"
+    finally:
+        await api.client.aclose()
+        await service.close()
