@@ -17,11 +17,12 @@ from picktune.pages.render import render
 from picktune.records import Decision, Record
 from picktune.service import Service
 from picktune.settings import Settings
-from picktune.support import Share, Support, compare
+from picktune.support import Share, Support, about, compare
 
 ROWS = 20
 WIDE = 0.3
 TONES = {"success": "good", "great": "good", "weak": "warn", "harmful": "bad"}
+GROUPS = ("week", "tag", "scenario", "locale", "annotator", "role", "arms")
 BESIDE = ("ties", "none_good", "skipped", "shared", "incomplete", "repeated", "capped", "annotators")
 
 
@@ -65,6 +66,8 @@ class View(Record, frozen=True, kw_only=True):
     tone: str
     explanation: str
     advice: str
+    outlook: str
+    alike: str
     wins: str
     bar: charts.Bar | None
     scale_label: str
@@ -150,6 +153,8 @@ def _view(
         tone=tone,
         explanation=explanation,
         advice=advice,
+        outlook=_outlook(one, t),
+        alike=_alike(one, t),
         wins=t.number(one.wins),
         bar=charts.bar(one),
         scale_label=t("support.scale_now", **words) if one.n else t("support.scale_label"),
@@ -178,8 +183,8 @@ def _kind(one: Support, aliases: Aliases) -> str:
 
 def _breakdowns(one: Support, t: Translator) -> tuple[Breakdown, ...]:
     found = [
-        Breakdown(kind="tag", rows=_lines(one.by_tag, t)),
-        Breakdown(kind="annotator", rows=_lines(one.by_annotator, t)),
+        Breakdown(kind=kind, rows=_lines(getattr(one, f"by_{kind}"), t, by_name=kind == "week"))
+        for kind in GROUPS
     ]
     bias = one.position_bias
     total = sum(bias.counts)
@@ -195,8 +200,36 @@ def _breakdowns(one: Support, t: Translator) -> tuple[Breakdown, ...]:
     return tuple(breakdown for breakdown in found if breakdown.rows)
 
 
-def _lines(shares: tuple[Share, ...], t: Translator) -> tuple[Line, ...]:
-    most = sorted(shares, key=lambda share: (-share.n, share.name))[:ROWS]
+def _outlook(one: Support, t: Translator) -> str:
+    """How many more picks an undecided comparison takes; nothing if there is nothing to say."""
+    if one.forecast is None:
+        return ""
+    low = t.number(about(one.forecast.low))
+    if one.forecast.high is None:
+        return t("support.outlook_open", n=about(one.forecast.picks), low=low)
+    return t("support.outlook", n=about(one.forecast.picks), low=low, high=t.number(about(one.forecast.high)))
+
+
+def _alike(one: Support, t: Translator) -> str:
+    """What the clusters take from the picks; nothing if it is less than a tenth."""
+    clusters = one.clustering
+    if clusters.design_effect < 1.1:
+        return ""
+    return t(
+        "support.alike",
+        picks=one.n,
+        conversations=clusters.conversations,
+        annotators=clusters.annotators,
+        effective=round(clusters.effective),
+    )
+
+
+def _lines(shares: tuple[Share, ...], t: Translator, *, by_name: bool = False) -> tuple[Line, ...]:
+    """The groups with most choices, those first; or, as for weeks, the last ones in their own order."""
+    if by_name:
+        most = list(shares[-ROWS:])
+    else:
+        most = sorted(shares, key=lambda share: (-share.n, share.name))[:ROWS]
     return tuple(
         Line(
             name=share.name,

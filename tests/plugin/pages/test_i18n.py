@@ -67,7 +67,7 @@ def test_every_key_that_exists_is_used() -> None:
     beginnings -= {"support.", "adapters."}
     for kind in ("aa", "champion", "challenger", "former"):
         whole |= {f"support.{kind}", f"support.{kind}_text"}
-    for kind in ("tag", "annotator", "position"):
+    for kind in ("week", "tag", "scenario", "locale", "annotator", "role", "arms", "position"):
         whole.add(f"support.{kind}")
     for alias in ("champion", "challenger"):
         whole |= {f"adapters.{alias}", f"adapters.{alias}_text"}

@@ -111,6 +111,27 @@ async def test_a_challenger_that_wins_is_great_and_the_page_says_what_to_do(site
 
 
 @pytest.mark.anyio
+async def test_an_undecided_comparison_says_how_many_more_choices_it_takes(site: Any) -> None:
+    await site.sign_in()
+    await decide(site, [True, False, True] * 12, arm="challenger", model="trial")
+    html = (await site.get("/support")).text
+    assert re.search(r"About [\d,]+ more choices until this is decided", html)
+    for kind in ("week", "tag", "language", "annotator", "role", "arm pair", "position"):
+        assert f"<caption>By {kind}</caption>" in html
+    assert "2026-W09" in html
+    assert "challenger / base" in html
+    assert "Only the whole decides" in html
+    assert "大约还需" in (await site.get("/support", lang="zh")).text
+
+
+@pytest.mark.anyio
+async def test_choices_of_many_that_decided_say_no_number(site: Any) -> None:
+    await site.sign_in()
+    await decide(site, [True] * 40, arm="challenger", model="liked")
+    assert "more choices until" not in (await site.get("/support")).text
+
+
+@pytest.mark.anyio
 async def test_the_aliases_say_who_is_who(site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     await site.sign_in()
     await decide(site, [True] * 30, arm="champion", model="old")
