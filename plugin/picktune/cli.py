@@ -21,6 +21,7 @@ COMMANDS = {
     "import": "picktune.commands.transfer:import_",
     "export": "picktune.commands.export:export",
     "support": "picktune.commands.support:support",
+    "signals": "picktune.commands.signals:signals",
     "campaign": "picktune.commands.campaign:campaign",
     "compare": "picktune.commands.compare:compare",
     "adapters": "picktune.commands.adapters:adapters",

@@ -120,6 +120,38 @@ class Score(Record, frozen=True, kw_only=True):
     version: int = 1
 
 
+class ScoreTally(Record, frozen=True, kw_only=True):
+    """The mean of the standing scores of one adapter's replies on one scale; ``''`` is the base."""
+
+    scale: str
+    model: str
+    n: int
+    mean: float
+
+
+class EditTally(Record, frozen=True, kw_only=True):
+    """How far one adapter's replies were edited where they were: the median share; ``''`` is the base."""
+
+    model: str
+    n: int
+    median: float
+
+
+class SignalTallies(Record, frozen=True, kw_only=True):
+    """What the signals say in all. ``copied`` counts by adapter.
+
+    Of ``seen`` choices it is known which replies had been in sight; ``missed`` were made without a look at
+    every one.
+    """
+
+    kinds: dict[str, int]
+    copied: dict[str, int]
+    scores: tuple[ScoreTally, ...]
+    edits: tuple[EditTally, ...]
+    seen: int
+    missed: int
+
+
 def parse_scale(text: str) -> Scale:
     """A scale as settings and commands name it, such as ``quality:1-5``; raises ``InvalidInput``."""
     match = re.fullmatch(r"([a-z0-9][a-z0-9_-]{0,39}):(\d{1,3})-(\d{1,3})", text.strip())

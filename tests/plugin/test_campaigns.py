@@ -194,3 +194,5 @@ def test_from_the_command_line(run: Callable[..., Result]) -> None:
     assert (one["status"], one["have"], one["campaign"]["scale"]["rubric"]) == ("closed", 0, "0 is rude")
     assert json.loads(run("campaign", "list", "--open", "--json").output) == []
     assert "campaign created" in run("audit").output
+    assert "signals: none" in run("signals", "--since", "2020-01-01").output
+    assert json.loads(run("signals", "--json").output)["seen"] == 0

@@ -10,7 +10,7 @@ from picktune.campaigns import Campaign
 from picktune.comparisons import Comparison, Judged, Judgement
 from picktune.edits import EditPreference
 from picktune.records import AnnotatorRole, Conversation
-from picktune.signals import Score, Signal, SignalKind
+from picktune.signals import Score, Signal, SignalKind, SignalTallies
 
 
 class SignalLogReader(Protocol):
@@ -46,6 +46,10 @@ class SignalLogReader(Protocol):
         roles: Sequence[AnnotatorRole] | None = None,
     ) -> Iterator[EditPreference]:
         """Each standing edit over the reply that it began with, by time."""
+        ...
+
+    def tallies(self, *, since: datetime | None = None, until: datetime | None = None) -> SignalTallies:
+        """What signals, scores and edits say in all."""
         ...
 
     def campaigns(self, *, closed: bool = True) -> list[Campaign]:

@@ -11,11 +11,11 @@ from typing import Protocol, TypeVar
 from picktune.campaigns import Campaign
 from picktune.comparisons import Comparison, Judged, Judgement
 from picktune.edits import EditPreference
-from picktune.log import campaigns, comparisons, edits, signals
+from picktune.log import campaigns, comparisons, edits, signals, tallies
 from picktune.log.validity import aware, checked
 from picktune.log.writer import Writer
 from picktune.records import AnnotatorRole, Conversation
-from picktune.signals import Score, Signal, SignalKind
+from picktune.signals import Score, Signal, SignalKind, SignalTallies
 
 T = TypeVar("T")
 
@@ -64,6 +64,13 @@ class SignalReading:
     ) -> Iterator[EditPreference]:
         """See ``SignalLogReader``."""
         return self._stream(lambda c: edits.edit_preferences(c, since, until, roles))
+
+    def tallies(
+        self: Connected, *, since: datetime | None = None, until: datetime | None = None
+    ) -> SignalTallies:
+        """See ``SignalLogReader``."""
+        with self._connection() as connection:
+            return tallies.tallies(connection, since, until)
 
     def campaigns(self: Connected, *, closed: bool = True) -> list[Campaign]:
         """See ``SignalLogReader``."""

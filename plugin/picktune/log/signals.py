@@ -130,7 +130,7 @@ def signals(
     until: datetime | None = None,
 ) -> Iterator[Signal]:
     """The signals in the order of their coming, one at a time."""
-    conditions, values = _span("noted_at", since, until)
+    conditions, values = _spans("noted_at", since, until)
     for column, value in (("slate_id", slate_id), ("kind", kind)):
         if value is not None:
             conditions.append(f"{column} = ?")
@@ -209,7 +209,7 @@ def scores(
     every_version: bool = False,
 ) -> Iterator[Score]:
     """The standing scores by time, or every version of them, one at a time."""
-    conditions, values = _span("scored_at", since, until)
+    conditions, values = _spans("scored_at", since, until)
     if candidate_id is not None:
         conditions.append("candidate_id = ?")
         values.append(candidate_id)
@@ -242,7 +242,13 @@ def roles_condition(roles: Sequence[AnnotatorRole] | None) -> tuple[str, list[ob
     return ("1", []) if roles is None else (f"role IN ({', '.join('?' * len(roles))})", list(roles))
 
 
-def _span(column: str, since: datetime | None, until: datetime | None) -> tuple[list[str], list[object]]:
+def span(column: str, since: datetime | None, until: datetime | None) -> tuple[str, list[object]]:
+    """A condition on a column of times, and its values."""
+    conditions, values = _spans(column, since, until)
+    return " AND ".join(conditions), values
+
+
+def _spans(column: str, since: datetime | None, until: datetime | None) -> tuple[list[str], list[object]]:
     conditions, values = ["1"], list[object]()
     for name, comparison, time in (("since", ">=", since), ("until", "<", until)):
         if time is not None:

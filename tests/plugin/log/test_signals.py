@@ -287,3 +287,30 @@ def test_a_scale_is_named_with_its_ends() -> None:
     for text in ("", "tone", "tone:5-1", "Tone:1-5", "tone:1-1", "tone:1-5000"):
         with pytest.raises(InvalidInput):
             parse_scale(text)
+
+
+async def test_what_it_all_comes_to(log: SQLiteLog, make: Any) -> None:
+    looked, hasty = await make.shown(log), await make.shown(log)
+    for slate, times in ((looked, (900, 800, 700, 600)), (hasty, (900, 0, 0, 0))):
+        for half in (1, 2):  # times of several signals add up
+            replies = tuple(
+                SeenReply(candidate_id=one.id, visible_ms=ms // half)
+                for one, ms in zip(slate.candidates, times, strict=True)
+            )
+            await log.note([signal(make, slate, Visible(replies=replies))])
+        await log.record(make.pick(slate, edited_text="Reply 0 of bass."))
+    tuned = looked.candidates[1].id
+    await log.note([signal(make, looked, Copied(candidate_id=tuned, characters=3))])
+    await log.score(score(make, looked, 2))
+    await log.score(score(make, looked, 4))
+    await log.score(score(make, looked, 5, candidate_id=tuned))
+    before = make.time()
+
+    found = log.reader.tallies()
+    assert found.kinds == {"copied": 1, "visible": 4}
+    assert found.copied == {"2026-03-01-1": 1}
+    assert [(one.model, one.n, one.mean) for one in found.scores] == [("", 1, 4.0), ("2026-03-01-1", 1, 5.0)]
+    assert [(one.model, one.n, one.median) for one in found.edits] == [("", 2, 1 / 16)]
+    assert (found.seen, found.missed) == (2, 1)
+    nothing = log.reader.tallies(since=before)
+    assert (nothing.kinds, nothing.scores, nothing.edits, nothing.seen) == ({}, (), (), 0)
