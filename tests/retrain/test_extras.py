@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 from picktune.lineage import picks_of
-from picktune.log import SQLiteLogReader
+from picktune.log import SQLiteLog, SQLiteLogReader
 from picktune_retrain.dataset import (
     build_dataset,
     load_dataset,
@@ -124,3 +125,20 @@ def test_an_empty_log_has_none(tmp_path: Path, fill_log: Callable[..., Path]) ->
     made = build(home, Recipe(objective="kto", balance="scenario"))
     assert made.extras == {}
     assert not [row for row in made.train if isinstance(row, Scenario)]
+
+
+def test_what_nobody_agreed_to_is_left_out(
+    tmp_path: Path, fill_log: Callable[..., Path], fill_others: Callable[..., Path]
+) -> None:
+    home = fill_others(fill_log(tmp_path / "home", 5), 3)
+    kinds = ("edit", "written", "none_good", "tie", "thumb")
+
+    async def refuse() -> None:
+        async with SQLiteLog.open(home / "picktune.db") as log:
+            for kind in kinds:
+                await log.set_consent("conversation", f"conversation-{kind}-001", "log", NOW)
+
+    before = {row.slate_id for some in build(home).extras.values() for row in some}
+    asyncio.run(refuse())
+    after = {row.slate_id for some in build(home).extras.values() for row in some}
+    assert before - after == {f"slate-{kind}-001" for kind in kinds}

@@ -23,7 +23,8 @@ def read_extras(
 
     A thumb gives its reply; ``none_good`` every reply that was shown, as disliked, but not those to which the
     same annotator gave a thumb. An edit or a hand-written reply counts if it is among the log's
-    demonstrations, so that whatever keeps a row out of those keeps it out of here.
+    demonstrations, so that whatever keeps a row out of those keeps it out of here. What a user did not
+    agree to have trained on is left out.
     """
     found: list[Row] = []
     chosen = Selection(until=until, roles=tuple(roles))
@@ -33,9 +34,15 @@ def read_extras(
             demonstrations = reader.demonstrations(until=until, roles=tuple(roles))
             taught = {(one.slate_id, _digest(one.completion)) for one in demonstrations}
         for decided in reader.decided_slates(chosen):
+            if decided.slate.turn.consent != "train":
+                continue
             found += [row for row in _of_decision(decided, taught) if row.__struct_config__.tag in kinds]
     if "labelled" in kinds:
-        found += [_of_reaction(reacted) for reacted in reader.reacted_replies(chosen)]
+        found += [
+            _of_reaction(reacted)
+            for reacted in reader.reacted_replies(chosen)
+            if reacted.slate.turn.consent == "train"
+        ]
     kept: list[Row] = []
     dropped: dict[str, int] = {}
     seen: set[bytes] = set()
