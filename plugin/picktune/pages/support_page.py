@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from picktune.auth import Viewer
-from picktune.errors import AdapterError
+from picktune.errors import AdapterError, MissingExtra
 from picktune.log import LogReader
 from picktune.pages import charts
 from picktune.pages.desk import ask
@@ -17,7 +17,7 @@ from picktune.pages.render import render
 from picktune.records import Decision, Record
 from picktune.service import Service
 from picktune.settings import Settings
-from picktune.support import Share, Support, about, compare
+from picktune.support import Ranking, Share, Support, about, compare, contestants, rank
 
 ROWS = 20
 WIDE = 0.3
@@ -88,9 +88,12 @@ class SupportPage:
         settings = self._service.settings
         aliases = await to_thread.run_sync(self._aliases)
         views = await ask(self._service, lambda reader: _views(reader, settings, aliases, t))
+        ranking, missing = await ask(self._service, lambda reader: _ranking(reader, settings))
         return render(
             request,
             "support.html",
+            ranking=ranking,
+            ranking_missing=missing,
             viewer=viewer,
             here="support",
             views=views,
@@ -110,6 +113,17 @@ def _views(reader: LogReader, settings: Settings, aliases: Aliases, t: Translato
     decisions = list(reader.decisions(roles=settings.roles))
     supports = compare(decisions, alpha=settings.alpha, annotator_cap=settings.annotator_cap)
     return [_view(one, decisions, settings, aliases, t) for one in supports if _has_any(one)]
+
+
+def _ranking(reader: LogReader, settings: Settings) -> tuple[Ranking | None, str]:
+    """The ranking where more than two compete, or how to get it; a rate says all there is of two."""
+    decisions = list(reader.decisions(roles=settings.roles))
+    if len({name for one in decisions for name in contestants(one)}) < 3:
+        return None, ""
+    try:
+        return rank(decisions, alpha=settings.alpha, annotator_cap=settings.annotator_cap), ""
+    except MissingExtra as error:
+        return None, error.message
 
 
 def _has_any(one: Support) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -122,6 +123,20 @@ async def test_an_undecided_comparison_says_how_many_more_choices_it_takes(site:
     assert "challenger / base" in html
     assert "Only the whole decides" in html
     assert "大约还需" in (await site.get("/support", lang="zh")).text
+
+
+@pytest.mark.anyio
+async def test_more_than_two_are_ranked(site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    await site.sign_in()
+    await decide(site, [True] * 9 + [False], arm="champion", model="old")
+    assert 'id="ranking"' not in (await site.get("/support")).text  # two have a rate
+    await decide(site, [True] * 5 + [False] * 5, arm="challenger", model="new")
+    html = (await site.get("/support")).text
+    ranked = html[html.index('id="ranking"') :]
+    assert ranked.index(">old<") < ranked.index(">new<")
+    assert "排名" in (await site.get("/support", lang="zh")).text
+    monkeypatch.setitem(sys.modules, "evalica", None)
+    assert "picktune[rank]" in (await site.get("/support")).text
 
 
 @pytest.mark.anyio
