@@ -156,9 +156,10 @@ class VLLMEngine:
             "temperature": 0.0,
             "prompt_logprobs": 0,
         }
-        response = _answered(
-            await self._pool.post(_COMPLETE, body, key=str(text), model=model), refusable=False
-        )
+        replica = next((one for one in self._replicas if self._is_up(one)), None)
+        if replica is None:
+            raise EngineDown("no vLLM server answers; try again in a moment")
+        response = _answered(await replica.alone(_COMPLETE, body), refusable=False)
         scored = decode(response, Scored).choices[0].prompt_logprobs[1:]
         return [next(iter(one.values())).logprob for one in scored if one]
 
