@@ -12,10 +12,12 @@ from picktune.redaction.words import (
     AMOUNTS,
     COMMON,
     CUES,
+    DIGITS,
     FILLERS,
     MAIL_HOSTS,
     MONTHS,
     NAME_CUES,
+    REPEATS,
     TOP_LEVELS,
     WEAK_NAME_CUES,
     words_of,
@@ -27,6 +29,7 @@ _NOT_A_PERSONS = words_of(
     "company firm business product software item file brand store shop hotel model app team last"
 )
 _AFTER_NAME = words_of("and here from my with booking confirmation account i")
+_BEGIN = frozenset(("(", "+", *DIGITS, *REPEATS))
 _SHORT = 12  # tokens of a message that is only an answer
 _FEWEST: dict[Kind, int] = {"phone": 5, "card": 4, "account": 3, "ssn": 4, "reference": 4, "secret": 3}
 _GLUED = re.compile(rf"(?:{'|'.join(sorted(MAIL_HOSTS))})(?:dot)?(?:{'|'.join(sorted(TOP_LEVELS))})$")
@@ -98,7 +101,7 @@ def _numbers(tokens: Sequence[Token]) -> Iterator[Found]:
     """Digits that nothing announces, if there are enough of them."""
     at = 0
     while at < len(tokens):
-        run = digits_at(tokens, at) if tokens[at].number or tokens[at].text in "(+" else None
+        run = digits_at(tokens, at) if tokens[at].number or tokens[at].text in _BEGIN else None
         if run is None:
             at += 1
             continue

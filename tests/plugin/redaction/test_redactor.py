@@ -17,6 +17,7 @@ FOUND = [
     ("the card ending in 4242", "card", "4242"),
     ("call me at five five five one two three four five six", "phone", "five five five one two three four"),
     ("reach me at double five 5 123 4567", "phone", "double five 5 123 4567"),
+    ("four one one one double one one one one one one one", "phone", "four one one one double one"),
     ("my account no is 5674", "account", "5674"),
     ("booking number is s 4 n 6 k 3", "reference", "s 4 n 6 k 3"),
     ("my confirmation no asa 852 thanks", "reference", "asa 852"),
