@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -219,6 +220,9 @@ def require_torch() -> None:
     # core, as the server beside a night does, that made a step three times as long; asleep they cost nothing.
     # Read when torch is loaded, so it must be set before; who has set it otherwise is left in peace.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # Where bitsandbytes is installed, PEFT imports it, and on some processors it then warns of a package that
+    # it would fetch kernels with at run time. Nothing here asks for it.
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
     try:
         import peft  # noqa: F401
         import torch  # noqa: F401
