@@ -24,6 +24,7 @@ from picktune.comparisons import Comparison, Judgement, Side
 from picktune.errors import Forgotten
 from picktune.forget import forget, look
 from picktune.held import document
+from picktune.interchange import export_to
 from picktune.lineage import DatasetHead, keep_lineage
 from picktune.log import SQLiteLog, SQLiteLogReader
 from picktune.log.erase import Eraser, left_in
@@ -347,3 +348,40 @@ def test_an_eraser_makes_no_log(tmp_path: Path) -> None:
     with pytest.raises(LogUnavailable, match="there is no log"):
         Eraser(tmp_path / "none.db")
     assert not list(tmp_path.iterdir())
+
+
+async def test_an_export_is_of_what_may_be_learned_from(service: Service) -> None:
+    """What is read out in one query is what each slate says of itself, whoever withdrew or was forgotten."""
+    kept = [await talk(service, user, f"c-{user}", words=f"Words of {user}") for user in ("u1", "u2", None)]
+    reader = service.log.reader
+
+    def exported(format: str) -> set[str]:
+        lines: list[bytes] = []
+        export_to(reader, format, lines.append)
+        rows = [msgspec.json.decode(line) for line in b"".join(lines).splitlines()]
+        assert all(len(row["chosen"]) == len(row["rejected"]) == 1 for row in rows)
+        return {row["prompt"][-1]["content"] for row in rows}
+
+    async def expect(*slates: str) -> None:
+        found = list(reader.decided_slates(Selection()))
+        assert [one.slate for one in found] == [reader.slate(one) for one in slates]
+        assert {one.slate.turn.consent for one in found} <= {"train"}
+        assert [one.pick for one in found] == [reader.picks(one)[-1] for one in slates]
+        words = {one.slate.turn.messages[-1].content for one in found}
+        assert exported("trl-edits") == exported("trl-preference") == words
+        assert reader.count_selected(Selection())[0] == len(slates)
+
+    await expect(*kept)
+    logged = await talk(service, "u3", "c3", words="Not for training")
+    await expect(*kept, logged)
+    under_way = reader.decided_slates(Selection())
+    first = next(under_way)
+    await service.set_consent("user", "u3", "log")
+    await service.set_consent("conversation", "c-u2", "log")
+    assert [one.slate.id for one in (first, *under_way)] == [*kept, logged]  # as it stood when it began
+    await expect(kept[0], kept[2])
+    await asyncio.to_thread(forget, service.settings, "user", "u1", now=datetime.now(UTC))
+    await expect(kept[2])
+    await service.set_consent("user", "u3", "train")
+    again = await talk(service, "u3", "c3", words="For training")
+    await expect(kept[2], again)

@@ -35,6 +35,7 @@ FORMATS = (
     "lmarena",
     "openai-preference",
     "trl-preference",
+    "trl-edits",
     "trl-kto",
     "jsonl",
     "csv",

@@ -80,7 +80,8 @@ class Tally:
         self._verdicts[said] += 1
         self._roles[role] += 1
         self._locales[evidence.slate.turn.locale] += 1
-        self._tags.update(set(evidence.slate.turn.tags))
+        for tag in set(evidence.slate.turn.tags):
+            self._tags[tag] += 1
         self._annotators.add(by)
         self._first = at if self._first is None else min(self._first, at)
         self._last = at if self._last is None else max(self._last, at)

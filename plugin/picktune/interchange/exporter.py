@@ -20,6 +20,7 @@ from picktune.interchange import (
     sft,
     spreadsheet,
     tensorzero,
+    trl_edits,
     trl_kto,
     trl_preference,
     xlsx,
@@ -96,6 +97,7 @@ def writer_of(exporter: Exporter, write: Callable[[bytes], object]) -> RowWriter
 EXPORTERS: Mapping[str, Exporter] = {
     "choice": choice,
     "trl-preference": trl_preference,
+    "trl-edits": trl_edits,
     "trl-kto": trl_kto,
     "sft": sft,
     "openai-preference": openai_preference,

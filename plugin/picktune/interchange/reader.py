@@ -54,8 +54,8 @@ DECISIONS: dict[str, ModuleType] = {
     "csv": spreadsheet,
     "langfuse": langfuse,
 }
-# The same rows in another kind of file, which is told by its first bytes.
-ALSO = {"xlsx": "csv", "parquet": "choice"}
+# The same rows in another kind of file, which is told by its first bytes, or with another meaning.
+ALSO = {"xlsx": "csv", "parquet": "choice", "trl-edits": "trl-preference"}
 
 _PEEK = 20
 _logger = logging.getLogger(__name__)

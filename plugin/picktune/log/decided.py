@@ -40,30 +40,31 @@ WHERE NOT EXISTS (
 def decided_slates(connection: sqlite3.Connection, selection: Selection) -> Iterator[DecidedSlate]:
     """The standing decisions that were selected, by time, one at a time."""
     condition, values = _condition(selection, "p.decided_at")
-    pick = ", ".join(f"p.{column}" for column in rows.PICK.split(", "))
     found = connection.execute(
-        f"SELECT {pick}, e.places, e.shown_at, {_ALIASES}, {_REACTED} {_DECIDED} WHERE {condition} "
-        f"ORDER BY p.decided_at, p.id",
+        f"SELECT {_of('p', rows.PICK)}, {_of('s', rows.SLATE)}, {_of('t', rows.TURN)}, e.places, e.shown_at, "
+        f"{_ALIASES}, {_REACTED} {_DECIDED} WHERE {condition} ORDER BY p.decided_at, p.id",
         values,
     )
     for row in found:
         decision = rows.pick_of(row[:12])
-        slate = _whole(connection, decision.slate_id)
+        # What is selected was agreed to (the condition), so that no turn's consent need be looked up.
+        turn = rows.turn_of(row[19:26])
+        slate = rows.slate_of(row[12:19], turn, slates.candidates(connection, decision.slate_id))
         ids = [candidate.id for candidate in slate.candidates]
         yield DecidedSlate(
             slate=slate,
-            exposure=rows.exposure_of((slate.id, decision.annotator, row[12], row[13]), ids),
+            exposure=rows.exposure_of((slate.id, decision.annotator, row[26], row[27]), ids),
             pick=decision,
-            aliases=_aliases(row[14]),
-            reacted=rows.strings(row[15]),
+            aliases=_aliases(row[28]),
+            reacted=rows.strings(row[29]),
         )
 
 
 def reacted_replies(connection: sqlite3.Connection, selection: Selection) -> Iterator[ReactedReply]:
     """The newest reactions that were selected, in the order in which they came, one at a time."""
     condition, values = _condition(selection, "p.reacted_at")
-    columns = ", ".join(f"p.{column}" for column in rows.REACTION.split(", "))
-    for row in connection.execute(f"SELECT {columns} {_REACTIONS} AND {condition} ORDER BY p.id", values):
+    query = f"SELECT {_of('p', rows.REACTION)} {_REACTIONS} AND {condition} ORDER BY p.id"
+    for row in connection.execute(query, values):
         yield ReactedReply(slate=_whole(connection, row[0]), reaction=rows.reaction_of(row))
 
 
@@ -115,6 +116,10 @@ def add(connection: sqlite3.Connection, one: DecidedSlate) -> bool:
     picks.record(connection, one.pick, sends=False)
     _keep_aliases(connection, one.aliases)
     return known is None
+
+
+def _of(table: str, columns: str) -> str:
+    return ", ".join(f"{table}.{column}" for column in columns.split(", "))
 
 
 def _whole(connection: sqlite3.Connection, slate_id: str) -> Slate:

@@ -50,7 +50,7 @@ def listed(values: object) -> str:
 
 def strings(value: str) -> tuple[str, ...]:
     """A JSON list of strings."""
-    return _strings.decode(value)
+    return () if value == "[]" else _strings.decode(value)
 
 
 def integers(value: str) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from picktune.errors import CandidateNotFound, Conflict, InvalidInput, KeyReused
 from picktune.log import campaigns, conversations, privacy, rows
 from picktune.log.chain import LINK, REACTIONS, SLATE_SEAL, seal
 from picktune.log.validity import checked
-from picktune.records import Exposure, Reaction, Slate
+from picktune.records import Candidate, Exposure, Reaction, Slate
 
 
 def consistent(slate: Slate) -> Slate:
@@ -43,9 +43,9 @@ def add(connection: sqlite3.Connection, slate: Slate) -> None:
     elif rows.turn_of(turn) != structs.replace(slate.turn, consent="train"):
         raise Conflict(f"there is a different turn with id {slate.turn.id!r}; use a new id", field="turn")
     row = rows.slate_row(slate)
-    candidates = [rows.candidate_row(slate.id, place, one) for place, one in enumerate(slate.candidates)]
-    connection.execute(_insert("slates", f"{rows.SLATE}, {SLATE_SEAL}"), (*row, *seal(row, turn, candidates)))
-    connection.executemany(_insert("candidates", rows.CANDIDATE), candidates)
+    drawn = [rows.candidate_row(slate.id, place, one) for place, one in enumerate(slate.candidates)]
+    connection.execute(_insert("slates", f"{rows.SLATE}, {SLATE_SEAL}"), (*row, *seal(row, turn, drawn)))
+    connection.executemany(_insert("candidates", rows.CANDIDATE), drawn)
     campaigns.mark(connection, slate.id, slate.turn.tags)
 
 
@@ -55,11 +55,16 @@ def load(connection: sqlite3.Connection, slate_id: str) -> Slate | None:
     if row is None:
         return None
     turn = connection.execute(f"SELECT {rows.TURN} FROM turns WHERE id = ?", (row[1],)).fetchone()
+    drawn_for = structs.replace(rows.turn_of(turn), consent=privacy.consent_of(connection, row[1]))
+    return rows.slate_of(row, drawn_for, candidates(connection, slate_id))
+
+
+def candidates(connection: sqlite3.Connection, slate_id: str) -> list[Candidate]:
+    """The slate's candidates by their place in it; empty if there is no such slate."""
     found = connection.execute(
         f"SELECT {rows.CANDIDATE} FROM candidates WHERE slate_id = ? ORDER BY place", (slate_id,)
     )
-    drawn_for = structs.replace(rows.turn_of(turn), consent=privacy.consent_of(connection, row[1]))
-    return rows.slate_of(row, drawn_for, [rows.candidate_of(one) for one in found])
+    return [rows.candidate_of(one) for one in found]
 
 
 def candidate_ids(connection: sqlite3.Connection, slate_id: str) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from picktune import __version__
 from picktune.errors import InvalidInput
-from picktune.interchange import EXPORTERS, export_to, export_to_file
+from picktune.interchange import EXPORTERS, export_to, export_to_file, read_decisions
 from picktune.interchange.export import amount
 from picktune.log import SQLiteLog, SQLiteLogReader
 from picktune.records import DecidedSlate, Reaction, Selection
@@ -68,6 +68,7 @@ def test_each_format_from_a_log_and_back(reader: SQLiteLogReader, tmp_path: Path
         "choice": 5,
         "csv": 5,
         "trl-preference": 8,
+        "trl-edits": 0,
         "openai-preference": 8,
         "sft": 1,
         "trl-kto": 5,
@@ -241,3 +242,32 @@ def test_what_a_thumb_is_about_is_found_once(tmp_path: Path, decide: Decide) -> 
         export_to(reader, "trl-kto", lines.append)
     labels = [json.loads(line)["label"] for line in lines]
     assert labels == [False, False, False, True]
+
+
+def test_edits_are_those_that_the_log_counts_and_can_be_imported(tmp_path: Path, decide: Decide) -> None:
+    keep(
+        tmp_path / "picktune.db",
+        decide("chosen", 1, at=0, edited_text="Mended."),
+        decide("tie", 2, at=10, edited_text="Mended too.", annotator="lin"),
+        decide("chosen", 0, at=20, edited_text="Base one."),
+        decide("none_good", at=30, edited_text="By hand."),
+        decide("chosen", 3, at=40),
+    )
+    out = tmp_path / "edits.jsonl"
+    with SQLiteLogReader(tmp_path / "picktune.db") as reader:
+        card = export_to_file(reader, "trl-edits", out)
+        wanted = [(one.messages, one.chosen, one.rejected) for one in reader.edit_preferences()]
+    rows = list(EXPORTERS["trl-edits"].read(out))
+    assert [(row.prompt, row.chosen[-1].content, row.rejected[-1].content) for row in rows] == wanted
+    assert (card.rows, card.decisions, card.without_rows, card.annotators) == (2, 2, 3, 2)
+    assert card.verdicts == {"chosen": 1, "tie": 1}
+
+    for format in (None, "trl-edits"):
+        found = [one for row in read_decisions(out, format=format, now=NOW) for one in row.decisions]
+        assert [(one.slate.turn.messages, one.picked.text) for one in found] == [  # type: ignore[union-attr]
+            (prompt, chosen) for prompt, chosen, _ in wanted
+        ]
+        keep(tmp_path / "fresh.db", *found)  # type: ignore[arg-type]
+    with SQLiteLogReader(tmp_path / "fresh.db") as reader:
+        pairs = [(one.messages, one.chosen, one.rejected) for one in reader.preferences()]
+        assert sorted(pairs, key=str) == sorted(wanted, key=str)

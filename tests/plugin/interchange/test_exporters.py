@@ -206,6 +206,30 @@ def test_demonstrations_are_what_people_wrote(decide: Decide) -> None:
     assert found[0]["prompt"] == [{"role": "user", "content": "Where is my order?"}]
 
 
+def test_an_edit_goes_before_the_reply_as_it_was_drawn(decide: Decide) -> None:
+    found = lines(
+        "trl-edits",
+        decide("chosen", 1, order=(3, 2, 1, 0), messages=(SYSTEM, ASKED), edited_text="Mended.\r\n你好"),
+        decide("tie", 2, edited_text=""),
+        decide("none_good", edited_text="By hand."),
+        decide("tie", edited_text="By hand."),
+        decide("chosen", 0, edited_text="Base one."),
+        decide("chosen", 0),
+        decide("skip"),
+        decide("chosen", 0, edited_text="Mended.", messages=()),
+        decide("chosen", 0, edited_text="Mended.", messages=(ASKED, SYSTEM)),
+    )
+    assert [(row["chosen"], row["rejected"]) for row in found] == [
+        ([{"role": "assistant", "content": edited}], [{"role": "assistant", "content": original}])
+        for edited, original in (("Mended.\r\n你好", "Tuned one."), ("", "Base two."))
+    ]
+    assert found[0]["prompt"] == [
+        {"role": "system", "content": "Be kind."},
+        {"role": "user", "content": "Where is my order?"},
+    ]
+    assert all(list(row) == ["prompt", "chosen", "rejected"] for row in found)
+
+
 # Battles
 
 

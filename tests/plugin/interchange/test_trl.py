@@ -37,6 +37,7 @@ def tokenizer(tiny_model: Path) -> Any:
     ("format", "said"),
     [
         ("trl-preference", {"chosen": "Tuned one.", "rejected": "Base one."}),
+        ("trl-edits", {"chosen": "Mended.", "rejected": "Tuned one."}),
         ("sft", {"completion": "By hand."}),
         ("trl-kto", {"completion": "Base one.", "label": False}),
     ],
@@ -50,6 +51,7 @@ def test_trl_takes_the_rows(
     evidence = [
         decide("chosen", 1, messages=MESSAGES),
         decide("none_good", messages=MESSAGES, edited_text="By hand."),
+        decide("chosen", 1, messages=MESSAGES, edited_text="Mended."),
     ]
     lines = [exporter.encode(row) for one in evidence for row in exporter.rows(one)]
     dataset = Dataset.from_list([json.loads(line) for line in lines])
