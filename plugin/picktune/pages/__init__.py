@@ -29,6 +29,11 @@ def routes(service: Service) -> list[BaseRoute]:
 
         return await SupportPage(service)(request, viewer)
 
+    async def support_sheet(request: Request, viewer: Viewer) -> Response:
+        from picktune.pages.support_page import SupportPage
+
+        return await SupportPage(service).download(request, viewer)
+
     return [
         Route("/", door.home, name="home"),
         Route("/enter", door.enter, name="enter"),
@@ -41,6 +46,7 @@ def routes(service: Service) -> list[BaseRoute]:
         Route("/session.json", data("read", desk.session), name="session-data"),
         Route("/reply", data("pick", desk.reply), methods=["POST"], name="reply"),
         Route("/support", page("read", support), name="support"),
+        Route("/support.csv", page("read", support_sheet), name="support-sheet"),
         Route("/compare", page("pick", ComparePage(service)), name="compare"),
         Route("/campaigns", page("read", CampaignsPage(service)), name="campaigns"),
         Route("/adapters", page("read", adapters), name="adapters"),

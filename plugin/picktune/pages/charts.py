@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
 from itertools import accumulate
 
 from picktune.records import Decision, Record
-from picktune.support import Clustered, Support, counted, interval
+from picktune.support import Clustered, Share, Support, counted, interval
 
 POINTS = 40
+WEEKS = 26
 
 
 class Bar(Record, frozen=True, kw_only=True):
@@ -30,12 +31,54 @@ class Curve(Record, frozen=True, kw_only=True):
     last: datetime
 
 
-def bar(support: Support) -> Bar | None:
+class Point(Record, frozen=True, kw_only=True):
+    """One week: where it stands, in per cent of the width, and its rate and interval on the scale."""
+
+    name: str
+    n: int
+    across: float
+    bar: Bar
+
+
+class Trend(Record, frozen=True, kw_only=True):
+    """The rate of each week for itself: SVG paths in a square of 100 by 100, and the weeks."""
+
+    line: str
+    band: str
+    points: tuple[Point, ...]
+
+
+def bar(support: Support | Share) -> Bar | None:
     """Where the rate stands, or ``None`` before the first choice."""
     if support.rate is None:
         return None
     low, high = round(100 * support.low, 2), round(100 * support.high, 2)
     return Bar(rate=round(100 * support.rate, 2), low=low, high=high, width=round(high - low, 2))
+
+
+def trend(weeks: Sequence[Share]) -> Trend | None:
+    """The last ``WEEKS`` weeks that had a choice, each at its time. ``None`` before the second one.
+
+    A week's interval is that of its choices alone; over a week without any the line runs on.
+    """
+    weeks = weeks[-WEEKS:]
+    if len(weeks) < 2:
+        return None
+    days = [_monday(one.name).toordinal() for one in weeks]
+    points = tuple(
+        Point(
+            name=one.name, n=one.n, across=round(100 * (day - days[0]) / (days[-1] - days[0]), 2), bar=drawn
+        )
+        for one, day in zip(weeks, days, strict=True)
+        if (drawn := bar(one)) is not None
+    )
+    lows = [f"{one.across:.2f} {100 - one.bar.low:.2f}" for one in points]
+    highs = [f"{one.across:.2f} {100 - one.bar.high:.2f}" for one in points]
+    return Trend(
+        line="M" + " L".join(f"{one.across:.2f} {100 - one.bar.rate:.2f}" for one in points),
+        band="M" + " L".join([*highs, *reversed(lows)]) + " Z",
+        points=points,
+    )
 
 
 def curve(
@@ -63,6 +106,11 @@ def curve(
         first=choices[0].decided_at,
         last=choices[-1].decided_at,
     )
+
+
+def _monday(week: str) -> date:
+    year, number = week.split("-W")
+    return date.fromisocalendar(int(year), int(number), 1)
 
 
 def _looks(count: int) -> list[int]:

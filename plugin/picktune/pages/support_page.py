@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
+from typing import get_args
+
 from anyio import to_thread
+from msgspec import field
 from picktune_adapters import Aliases
 from starlette.requests import Request
 from starlette.responses import Response
 
 from picktune.auth import Viewer
-from picktune.errors import AdapterError, MissingExtra
+from picktune.errors import AdapterError, InvalidInput, MissingExtra
 from picktune.log import LogReader
-from picktune.pages import charts
+from picktune.pages import charts, selection
 from picktune.pages.desk import ask
 from picktune.pages.i18n import Translator, translator
 from picktune.pages.render import render
-from picktune.records import Decision, Record
+from picktune.records import AnnotatorRole, Decision, Record
 from picktune.service import Service
 from picktune.settings import Settings
+from picktune.support import GROUPS as ALL_GROUPS
 from picktune.support import Ranking, Share, Support, about, compare, contestants, rank
+from picktune.supportquery import EVERYTHING, SupportQuery, selected
+from picktune.supportsheet import sheet
 
 ROWS = 20
 WIDE = 0.3
@@ -33,6 +40,7 @@ class Line(Record, frozen=True, kw_only=True):
     n: int
     rate: float
     range: str = ""
+    bar: charts.Bar | None = None
 
 
 class Breakdown(Record, frozen=True, kw_only=True):
@@ -54,6 +62,24 @@ class Figure(Record, frozen=True, kw_only=True):
     label: str
 
 
+class Week(Record, frozen=True, kw_only=True):
+    """A week of the trend with its words."""
+
+    point: charts.Point
+    label: str
+
+
+class Trend(Record, frozen=True, kw_only=True):
+    """The rate by week with its words."""
+
+    line: str
+    band: str
+    weeks: tuple[Week, ...]
+    promote_at: float
+    marks: tuple[float, ...]
+    label: str
+
+
 class View(Record, frozen=True, kw_only=True):
     """One comparison, ready to be shown."""
 
@@ -72,12 +98,22 @@ class View(Record, frozen=True, kw_only=True):
     bar: charts.Bar | None
     scale_label: str
     curve: Figure | None
+    trend: Trend | None
     figures: tuple[tuple[str, int], ...]
     breakdowns: tuple[Breakdown, ...]
 
 
+class Found(Record, frozen=True, kw_only=True):
+    """What the page shows of the decisions that were asked for, and the names to choose from."""
+
+    views: tuple[View, ...] = ()
+    ranking: Ranking | None = None
+    ranking_missing: str = ""
+    offered: dict[str, list[str]] = field(default_factory=dict)
+
+
 class SupportPage:
-    """``/support``."""
+    """``/support`` and ``/support.csv``."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -86,20 +122,52 @@ class SupportPage:
         """The page. Comparisons in which nobody has decided anything are left out."""
         t = translator(request)
         settings = self._service.settings
-        aliases = await to_thread.run_sync(self._aliases)
-        views = await ask(self._service, lambda reader: _views(reader, settings, aliases, t))
-        ranking, missing = await ask(self._service, lambda reader: _ranking(reader, settings))
+        query, trouble, status = EVERYTHING, "", 200
+        try:
+            query = selection.asked(request.query_params)
+        except InvalidInput as error:
+            trouble, status = error.message, error.status
+        found = Found()
+        if not trouble:
+            aliases = await to_thread.run_sync(self._aliases)
+            found = await ask(self._service, lambda reader: _found(reader, settings, query, aliases, t))
         return render(
             request,
             "support.html",
-            ranking=ranking,
-            ranking_missing=missing,
+            status=status,
+            trouble=trouble,
+            query=selection.shown(query),
+            address=selection.address(query),
+            selected=query != EVERYTHING,
+            offered=found.offered,
+            roles=get_args(AnnotatorRole),
+            ranking=found.ranking,
+            ranking_missing=found.ranking_missing,
             viewer=viewer,
             here="support",
-            views=views,
-            simulated=any(view.simulated for view in views),
+            views=found.views,
+            simulated=any(view.simulated for view in found.views),
             confidence=1 - settings.alpha,
         )
+
+    async def download(self, request: Request, viewer: Viewer) -> Response:
+        """The same comparisons and every breakdown as CSV; raises ``InvalidInput``."""
+        settings, query = self._service.settings, selection.asked(request.query_params)
+
+        def read(reader: LogReader) -> bytes:
+            decisions = selected(reader, settings, query)
+            return sheet(
+                compare(decisions, alpha=settings.alpha, annotator_cap=settings.annotator_cap), ALL_GROUPS
+            )
+
+        # Spreadsheets take a file that does not begin with this mark for one of another encoding.
+        content = BOM_UTF8 + await ask(self._service, read)
+        headers = {
+            "Content-Disposition": 'attachment; filename="support.csv"',
+            "Cache-Control": "no-store",
+            "X-Content-Type-Options": "nosniff",
+        }
+        return Response(content, media_type="text/csv; charset=utf-8", headers=headers)
 
     def _aliases(self) -> Aliases:
         try:
@@ -109,15 +177,23 @@ class SupportPage:
             return self._service.aliases
 
 
-def _views(reader: LogReader, settings: Settings, aliases: Aliases, t: Translator) -> list[View]:
-    decisions = list(reader.decisions(roles=settings.roles))
+def _found(
+    reader: LogReader, settings: Settings, query: SupportQuery, aliases: Aliases, t: Translator
+) -> Found:
+    decisions = list(selected(reader, settings, query))
+    names = decisions if query == EVERYTHING else selected(reader, settings)
     supports = compare(decisions, alpha=settings.alpha, annotator_cap=settings.annotator_cap)
-    return [_view(one, decisions, settings, aliases, t) for one in supports if _has_any(one)]
+    ranking, missing = _ranking(decisions, settings)
+    return Found(
+        views=tuple(_view(one, decisions, settings, aliases, t) for one in supports if _has_any(one)),
+        ranking=ranking,
+        ranking_missing=missing,
+        offered=selection.offered(names),
+    )
 
 
-def _ranking(reader: LogReader, settings: Settings) -> tuple[Ranking | None, str]:
+def _ranking(decisions: list[Decision], settings: Settings) -> tuple[Ranking | None, str]:
     """The ranking where more than two compete, or how to get it; a rate says all there is of two."""
-    decisions = list(reader.decisions(roles=settings.roles))
     if len({name for one in decisions for name in contestants(one)}) < 3:
         return None, ""
     try:
@@ -173,11 +249,36 @@ def _view(
         bar=charts.bar(one),
         scale_label=t("support.scale_now", **words) if one.n else t("support.scale_label"),
         curve=drawn,
+        trend=_trend(one, settings.gate.promote_at, t),
         figures=tuple(
             (name, getattr(one, name)) for name in BESIDE if getattr(one, name) or name in BESIDE[:3]
         ),
         breakdowns=_breakdowns(one, t),
     )
+
+
+def _trend(one: Support, promote_at: float, t: Translator) -> Trend | None:
+    found = charts.trend(one.by_week)
+    if found is None:
+        return None
+    shares = {share.name: share for share in one.by_week}
+    weeks = tuple(
+        Week(point=point, label=f"{point.name}: {_of_week(shares[point.name], t)}") for point in found.points
+    )
+    return Trend(
+        line=found.line,
+        band=found.band,
+        weeks=weeks,
+        promote_at=promote_at,
+        # Where the bar stands close to another mark, its own is the one to be read.
+        marks=(0.0, *(mark for mark in (0.5, 1.0) if abs(mark - promote_at) >= 0.1), promote_at),
+        label=t("support.trend_label", first=weeks[0].label, last=weeks[-1].label),
+    )
+
+
+def _of_week(share: Share, t: Translator) -> str:
+    figures = {"rate": t.percent(share.rate), "low": t.percent(share.low), "high": t.percent(share.high)}
+    return t("support.week_text", choices=share.n, **figures)
 
 
 def _fairness(one: Support) -> str:
@@ -250,6 +351,7 @@ def _lines(shares: tuple[Share, ...], t: Translator, *, by_name: bool = False) -
             n=share.n,
             rate=share.rate,
             range=t("support.from_to", low=t.percent(share.low), high=t.percent(share.high)),
+            bar=charts.bar(share),
         )
         for share in most
     )

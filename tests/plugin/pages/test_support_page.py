@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import random
 import re
 import sys
@@ -40,11 +42,12 @@ async def decide(
     role: AnnotatorRole = "agent",
     verdict: str = "chosen",
     tag: str = "refund",
+    start: datetime = START,
 ) -> None:
     """Put real slates with real decisions into the log."""
     rng, log = random.Random(0), site.service.log
     for number, won in enumerate(wins):
-        at = START + timedelta(minutes=number)
+        at = start + timedelta(minutes=number)
         turn = Turn(
             id=new_id(),
             conversation_id=new_id(),
@@ -126,6 +129,101 @@ async def test_an_undecided_comparison_says_how_many_more_choices_it_takes(site:
 
 
 @pytest.mark.anyio
+async def test_the_weeks_are_drawn_with_chance_and_the_bar_of_promotion(site: Any) -> None:
+    await site.sign_in()
+    await decide(site, [True, True, False], arm="challenger", model="trial")
+    assert "choices in two weeks" in (await site.get("/support")).text
+    for number, wins in enumerate(([True, False], [True] * 4), 1):
+        later = START + timedelta(weeks=2 * number)
+        await decide(site, wins, arm="challenger", model="trial", start=later)
+    html = (await site.get("/support")).text
+    trend = html[
+        html.index('class="curve trend"') : html.index("</figure>", html.index('class="curve trend"'))
+    ]
+    assert re.findall(r"<title>(2026-W\d\d): (\d+%) of (\d+) choices", trend) == [
+        ("2026-W09", "67%", "3"),
+        ("2026-W11", "50%", "2"),
+        ("2026-W13", "100%", "4"),
+    ]
+    assert 'class="promotion" x1="0" x2="100" y1="30.0"' in trend
+    assert 'class="chance" x1="0" x2="100" y1="50"' in trend
+    assert html.count('class="mini"') >= 6
+    assert "逐周走势" in (await site.get("/support", lang="zh")).text
+    assert "style=" not in html  # the policy would drop it
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.sets(st.integers(0, 200), max_size=40), st.randoms(use_true_random=False))
+def test_the_weeks_stand_at_their_times_and_within_the_drawing(weeks: set[int], rng: random.Random) -> None:
+    decisions = [
+        decision(number, won=rng.random() < 0.6, at=START + timedelta(weeks=week))
+        for number, week in enumerate(sorted(weeks))
+    ]
+    trend = charts.trend(support_rate(decisions, model="m").by_week)
+    if len(weeks) < 2:
+        assert trend is None
+        return
+    assert trend is not None
+    kept = sorted(weeks)[-charts.WEEKS :]
+    spots = [100 * (week - kept[0]) / (kept[-1] - kept[0]) for week in kept]
+    assert [point.across for point in trend.points] == pytest.approx(spots, abs=0.01)
+    assert all(0 <= point.bar.low <= point.bar.rate <= point.bar.high <= 100 for point in trend.points)
+
+
+@pytest.mark.anyio
+async def test_a_selection_shows_its_decisions_and_says_that_it_is_one(site: Any) -> None:
+    await site.sign_in()
+    await decide(site, [True] * 3, arm="challenger", model="trial", tag="<refund>")
+    later = START + timedelta(days=3)
+    await decide(site, [False] * 5, arm="challenger", model="trial", tag="late & lost", start=later)
+    html = (await site.get("/support", tag="late & lost")).text
+    assert "0 of 5 choices" in html
+    assert "This is a selection" in html
+    assert "What to do next" not in html  # the gate goes by all
+    assert "support.csv?tag=late+%26+lost" in html
+    assert '<option value="&lt;refund&gt;">' in html  # the others can still be chosen
+    assert "3 of 3 choices" in (await site.get("/support", until="2026-03-04", tag="")).text
+    assert "0 of 5 choices" in (await site.get("/support", since="2026-03-04")).text
+    assert "No decision matches" in (await site.get("/support", role="expert")).text
+    assert "没有符合筛选条件" in (await site.get("/support", scenario="none", lang="zh")).text
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"since": "yesterday"},
+        {"role": "<script>"},
+        {"since": "2026-03-04", "until": "2026-03-04"},
+        {"tag": "x" * 5000},
+        {"until": "99999-01-01"},
+    ],
+)
+async def test_a_selection_that_cannot_be_read_is_answered_so(site: Any, query: dict[str, str]) -> None:
+    await site.sign_in()
+    answer = await site.get("/support", **query)
+    assert answer.status_code == 422
+    assert "This selection cannot be shown" in answer.text
+    assert "<script>" not in answer.text
+    assert (await site.get("/support.csv", **query)).status_code == 422
+
+
+@pytest.mark.anyio
+async def test_the_figures_come_as_a_sheet_of_the_same_selection(site: Any) -> None:
+    assert (await site.get("/support.csv")).status_code == 401
+    await site.sign_in()
+    await decide(site, [True] * 3, arm="challenger", model="trial", tag="=1+1")
+    await decide(site, [False] * 5, arm="challenger", model="trial", tag="退款")
+    answer = await site.get("/support.csv", tag="退款")
+    assert answer.headers["content-disposition"] == 'attachment; filename="support.csv"'
+    rows = list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"))))
+    whole = next(row for row in rows if row["adapter"] == "trial" and row["by"] == "all")
+    assert (whole["wins"], whole["picks"], whole["rate"]) == ("0", "5", "0.000000")
+    assert [row["group"] for row in rows if row["by"] == "tag"] == ["退款"]
+    assert "'=1+1" in (await site.get("/support.csv")).text
+
+
+@pytest.mark.anyio
 async def test_more_than_two_are_ranked(site: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     await site.sign_in()
     await decide(site, [True] * 9 + [False], arm="champion", model="old")
@@ -188,7 +286,7 @@ async def test_tags_of_customers_are_text_here_too(site: Any) -> None:
     assert "<img" not in html
 
 
-def decision(number: int, *, won: bool, verdict: str = "chosen") -> Decision:
+def decision(number: int, *, won: bool, verdict: str = "chosen", at: datetime | None = None) -> Decision:
     return Decision(
         slate_id=f"s{number}",
         conversation_id="c",
@@ -202,7 +300,7 @@ def decision(number: int, *, won: bool, verdict: str = "chosen") -> Decision:
         tuned="challenger",
         model="m",
         complete=True,
-        decided_at=START + timedelta(minutes=number),
+        decided_at=at or START + timedelta(minutes=number),
     )
 
 
