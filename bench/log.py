@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import statistics
 import subprocess
 import sys
@@ -87,22 +88,29 @@ def next_conversation(reader: SQLiteLogReader, count: int) -> dict[str, float]:
     }
 
 
+def _spent() -> float:
+    """Seconds of processor time of all processes that were waited for."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 def export(reader: SQLiteLogReader, home: Path, picks: int) -> dict[str, float]:
     """The newest picks as TRL rows, by the command in a process of its own, its start included."""
     times = sorted((one.decided_at for one in reader.decisions(since=END - timedelta(days=60))), reverse=True)
     since = times[min(picks, len(times)) - 1]
     out = home / "rows.jsonl"
-    before = time.perf_counter()
+    before, spent = time.perf_counter(), _spent()
     options = ("--home", str(home), "--out", str(out), "--since", f"{since:%Y-%m-%dT%H:%M:%S}")
     ran = subprocess.run(
         [sys.executable, "-c", CLI, "export", "trl-preference", *options], capture_output=True, text=True
     )
-    took = time.perf_counter() - before
+    took, spent = time.perf_counter() - before, _spent() - spent
     if ran.returncode:
         raise SystemExit(f"the export failed: {ran.stderr}")
     card = json.loads(out.with_name("rows.jsonl.card.json").read_text("utf-8"))
     return {
         "export_100k_s": took,
+        "export_100k_cpu_s": spent,
         "export_rss_mb": int(ran.stdout.split()[-1]) / 1024,
         "exported_picks": card["decisions"],
         "exported_rows": card["rows"],
