@@ -1,6 +1,9 @@
 """How much of the personal data in MultiDoGO the redaction finds, by kind, and how often it finds too much.
 
-    python bench/redaction.py ../shared/data/multidogo
+    python bench/redaction.py ../shared/data/multidogo --cards 1000
+
+MultiDoGO's files have no card numbers. Those that are reported are SYNTHETIC: so many mentions for each half,
+made up by ``cards.py`` with a seed of their own, in sentences of which one half was looked at.
 
 The rules were written looking at one half of the conversations only (by a hash of their ids); the other half
 is the one that counts. The last line is JSON.
@@ -17,6 +20,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+from cards import SEED, mentions
 from picktune.redaction import Redactor
 from picktune.redaction.redactor import RuleRedactor, create_redactor
 
@@ -89,16 +93,60 @@ def measure(redactor: Redactor, found: Iterator[Turn]) -> dict[str, object]:
     return {"slots": slots, "hits": hits, "turns": count, "false": false, "examples": examples}
 
 
+def measure_cards(redactor: Redactor, count: int, *, wanted: bool) -> dict[str, dict[str, list[int]]]:
+    """Synthetic mentions, those whose every digit is redacted, and those of them that are called a card, by
+    language and by spelling."""
+    counts: dict[str, dict[str, list[int]]] = {"en": {}, "zh": {}}
+    for one in mentions(count, held_out=wanted):
+        kinds = {
+            place: found.kind for found in redactor.find(one.text) for place in range(found.start, found.end)
+        }
+        digits = [kinds.get(place) for place in range(one.start, one.end) if one.text[place].isalnum()]
+        row = counts[one.language].setdefault(one.spelling, [0, 0, 0])
+        row[0] += 1
+        row[1] += None not in digits
+        row[2] += set(digits) == {"card"}
+    return counts
+
+
+def print_cards(counts: dict[str, dict[str, list[int]]]) -> dict[str, object]:
+    """A table of them; the line for JSON."""
+    rows = {(language, spelling): row for language, each in counts.items() for spelling, row in each.items()}
+    total, found, called = (sum(column) for column in zip(*rows.values(), strict=True))
+    print(f"card numbers, SYNTHETIC ({total:,} mentions made up by the bench; none is from MultiDoGO)")
+    print(f"{'spelling':<29}{'made up':>8}{'found':>7}{'recall':>8}{'as card':>9}")
+    for (language, spelling), (made, hit, card) in rows.items():
+        print(f"{language} {spelling:<26}{made:>8}{hit:>7}{hit / made:>8.3f}{card / made:>9.3f}")
+    print(f"{'all':<29}{total:>8}{found:>7}{found / total:>8.3f}{called / total:>9.3f}")
+    recalls = {
+        language: round(sum(row[1] for row in each.values()) / sum(row[0] for row in each.values()), 3)
+        for language, each in counts.items()
+    }
+    return {
+        "synthetic": True,
+        "mentions": total,
+        "seed": SEED,
+        "recall": round(found / total, 3),
+        "recall_by_language": recalls,
+        "called_card": round(called / total, 3),
+    }
+
+
 def main() -> None:
     """Print a table for each half, and one line of JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="the folder with the .tsv files of MultiDoGO")
+    parser.add_argument(
+        "--cards", type=int, default=1000, metavar="N", help="synthetic card mentions for each half (1000)"
+    )
     parser.add_argument("--show", metavar="WHAT", help="print what was wrong in the half that was looked at")
     parser.add_argument("--rules-only", action="store_true", help="without argus-redact")
     arguments = parser.parse_args()
     files = sorted(arguments.folder.glob("*.tsv"))
     if not files:
         parser.error(f"no .tsv files in {arguments.folder}")
+    if arguments.cards < 100:
+        parser.error("--cards must be at least 100, or some spelling comes up too seldom to count")
     redactor = RuleRedactor() if arguments.rules_only else create_redactor()
     everything = [turn for file in files for turn in turns(file)]
     line: dict[str, object] = {"files": [file.name for file in files]}
@@ -114,6 +162,7 @@ def main() -> None:
             total = slots[kind]  # type: ignore[index]
             recall = f"{hits[kind] / total:.3f}" if total else "none"  # type: ignore[index]
             print(f"{kind:<12}{total:>7}{hits[kind]:>7}{recall:>8}")  # type: ignore[index]
+        made_up = print_cards(measure_cards(redactor, arguments.cards, wanted=wanted))
         if arguments.show and not wanted:
             for text in result["examples"].get(arguments.show, []):  # type: ignore[attr-defined]
                 print("   ", text)
@@ -125,6 +174,7 @@ def main() -> None:
                     kind: round(hits[kind] / slots[kind], 3) if slots[kind] else None  # type: ignore[index]
                     for kind in sorted(set(PERSONAL.values()))
                 },
+                "card_synthetic": made_up,
                 "turns_a_second": round(count / seconds),  # type: ignore[operator]
             }
     print(json.dumps(line))

@@ -50,6 +50,7 @@ _QUIETLY: dict[str, Any] = {
     "config": {name: {"strategy": "remove"} for name in TYPES},
 }
 _WINDOW = 8_000
+_OVERLAP = 400
 
 
 class Argus:
@@ -78,12 +79,22 @@ class Argus:
 
 
 def windows(text: str, size: int) -> Iterator[tuple[int, str]]:
-    """The text in parts of at most ``size``, cut at white space where there is some."""
+    """The text in parts of at most ``size``, cut at white space where there is some.
+
+    Each begins a little before the one before it ends, so what lies across a cut is whole in one of them.
+    """
     start = 0
-    while start < len(text):
+    while True:
         end = start + size
-        if end < len(text):
-            cut = max(text.rfind(" ", start + size // 2, end), text.rfind("\n", start + size // 2, end))
-            end = cut + 1 if cut > start else end
+        if end >= len(text):
+            yield start, text[start:]
+            return
+        end = _space(text, start + size // 2, end)
         yield start, text[start:end]
-        start = end
+        start = _space(text, end - 2 * _OVERLAP, end - _OVERLAP)
+
+
+def _space(text: str, first: int, last: int) -> int:
+    """The place after the last white space there, or ``last``."""
+    cut = max(text.rfind(" ", first, last), text.rfind("\n", first, last))
+    return cut + 1 if cut >= 0 else last

@@ -16,13 +16,15 @@ _SURNAMES = (
 _DOUBLE = "欧阳|司马|上官|诸葛|东方|皇甫|尉迟|公孙|慕容|令狐|司徒|夏侯"
 _NOT_NAMES = re.compile(r"[的了吗呢吧啊是在想要买有没不你我他她它这那什么和跟把被给去来到一个]")
 _IS = r"(?:[是为叫]|[:：]|号码?|号?\s*[:：是为])?\s{0,3}(?:[:：是为叫])?\s{0,3}"
-_SPOKEN = str.maketrans("零〇一二三四五六七八九幺", "001234567891")
+_SPOKEN = str.maketrans("零〇一二三四五六七八九幺壹贰叁肆伍陆柒捌玖", "001234567891123456789")
+_DIGIT = "[0-9零〇一二三四五六七八九幺壹贰叁肆伍陆柒捌玖]"
+_BETWEEN = "[-, ./、。]{0,2}"
 
 _MOBILE = re.compile(r"(?<![0-9])(?:\+?86[ -]?)?1[3-9][0-9](?:[ -]?[0-9]){8}(?![0-9])")
 _SPOKEN_MOBILE = re.compile(r"[零〇一二三四五六七八九幺]{11}")
 _LANDLINE = re.compile(r"(?<![0-9])0[0-9]{2,3}-[0-9]{7,8}(?![0-9])")
 _ID = re.compile(r"(?<![0-9])[1-9][0-9]{16}[0-9x](?![0-9])")
-_CARD = re.compile(r"(?<![0-9])[0-9]{4}(?:[ -]?[0-9]){9,15}(?![0-9])")
+_CARD = re.compile(rf"(?<![0-9]){_DIGIT}(?:{_BETWEEN}{_DIGIT}){{12,18}}(?![0-9])")
 _PLATE = re.compile(
     r"[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼][a-z][·. ]?[a-z0-9]{5,6}(?![a-z0-9])"
 )
@@ -50,7 +52,7 @@ _ANNOUNCED: tuple[tuple[str, str, Kind], ...] = (
     (r"手机号?码?|电话号?码?|联系方式|座机", r"[0-9](?:[ -]?[0-9]){6,13}", "phone"),
     (r"身份证号?码?|证件号?码?", r"[0-9](?:[ -]?[0-9]){13,16}[0-9x]", "id"),
     (r"护照号?码?", r"[a-z][a-z0-9]{6,9}", "passport"),
-    (r"银行卡号?|信用卡号?|储蓄卡号?|卡号|尾号", r"[0-9](?:[ -]?[0-9]){3,18}", "card"),
+    (r"银行卡号?|信用卡号?|储蓄卡号?|卡号|尾号", rf"{_DIGIT}(?:{_BETWEEN}{_DIGIT}){{3,18}}", "card"),
     (r"账号|帐号|账户|帐户|户口号|会员号|客户号|用户id|用户名", r"[a-z0-9][-_a-z0-9]{3,29}", "account"),
     (r"(?:订|运|快递)?单号?|预[订定]号|确认[码号]|票号|编号", r"[a-z0-9][-a-z0-9]{4,29}", "reference"),
     (r"密码|验证码|口令|校验码|取件码", r"[^\s，。；,.;\u4e00-\u9fff]{3,40}", "secret"),
@@ -69,8 +71,8 @@ def find(text: str, *, asked: str = "") -> Iterator[Found]:
         if resident_id(match[0]):
             yield _found(match, "id", 2)
     for match in _CARD.finditer(said):
-        if luhn("".join(filter(str.isdigit, match[0]))):
-            yield _found(match, "card", 2)
+        if (end := _card(match[0])) is not None:
+            yield Found(start=match.start(), end=match.start() + end, kind="card", sure=2)
     for pattern, kind in _PLAIN_FORMS:
         yield from (_found(match, kind) for match in pattern.finditer(said))
     for match in _SPOKEN_MOBILE.finditer(said):
@@ -100,6 +102,19 @@ _PLAIN_FORMS: tuple[tuple[re.Pattern[str], Kind], ...] = (
 
 def _found(match: re.Match[str], kind: Kind, sure: int = 1, group: int = 0) -> Found:
     return Found(start=match.start(group), end=match.end(group), kind=kind, sure=sure)
+
+
+def _card(text: str) -> int | None:
+    """Where the longest card number at the start ends: a whole group that has its check digit."""
+    said = text.translate(_SPOKEN)
+    ends = [at + 1 for at, letter in enumerate(said) if letter.isdigit()]
+    for count in range(min(19, len(ends)), 12, -1):
+        end = ends[count - 1]
+        whole = end == len(said) or not said[end].isdigit()
+        digits = "".join(letter for letter in said[:end] if letter.isdigit())
+        if whole and luhn(digits) and digits.strip("0"):
+            return end
+    return None
 
 
 def _asks_name(asked: str) -> bool:

@@ -18,6 +18,8 @@ from picktune.redaction.words import (
     MONTHS,
     NAME_CUES,
     REPEATS,
+    TEENS,
+    TENS,
     TOP_LEVELS,
     WEAK_NAME_CUES,
     words_of,
@@ -29,7 +31,8 @@ _NOT_A_PERSONS = words_of(
     "company firm business product software item file brand store shop hotel model app team last"
 )
 _AFTER_NAME = words_of("and here from my with booking confirmation account i")
-_BEGIN = frozenset(("(", "+", *DIGITS, *REPEATS))
+_BEGIN = frozenset(("(", "+", *DIGITS, *REPEATS, *TEENS, *TENS))
+_NO_SPACE = re.compile(r"[^\s\u3000-\u9fff\uff00-\uffef]{1,60}")
 _SHORT = 12  # tokens of a message that is only an answer
 _FEWEST: dict[Kind, int] = {"phone": 5, "card": 4, "account": 3, "ssn": 4, "reference": 4, "secret": 3}
 _GLUED = re.compile(rf"(?:{'|'.join(sorted(MAIL_HOSTS))})(?:dot)?(?:{'|'.join(sorted(TOP_LEVELS))})$")
@@ -70,7 +73,7 @@ def find(text: str, *, asked: str = "") -> Iterator[Found]:
             yield Found(start=match.start(1), end=match.end(1), kind="address")
     yield from _glued_mail(tokens)
     yield from _numbers(tokens)
-    announced = list(_announced(tokens))
+    announced = [_whole(said, one) if one.kind == "secret" else one for one in _announced(tokens)]
     yield from announced
     yield from _names(tokens)
     if len(tokens) <= _SHORT and not announced:
@@ -81,6 +84,13 @@ def find(text: str, *, asked: str = "") -> Iterator[Found]:
 
 def _found(tokens: Sequence[Token], run: Run, kind: Kind, sure: int = 1) -> Found:
     return Found(start=tokens[run.first].start, end=tokens[run.after - 1].end, kind=kind, sure=sure)
+
+
+def _whole(said: str, found: Found) -> Found:
+    """A secret up to the next white space, for any mark may be a part of it but the last ones."""
+    match = _NO_SPACE.match(said, found.end)
+    rest = match[0].rstrip(".,;:!?)'\"") if match else ""
+    return Found(start=found.start, end=found.end + len(rest), kind=found.kind, sure=found.sure)
 
 
 def _glued_mail(tokens: Sequence[Token]) -> Iterator[Found]:

@@ -50,12 +50,12 @@ def kind_of(digits: str, *, groups: tuple[int, ...] = ()) -> tuple[Kind, int] | 
     Seven digits and more are taken for personal, unless they read as a date or end in three noughts (an
     amount).
     """
+    if 13 <= len(digits) <= 19 and luhn(digits) and digits.strip("0"):
+        return "card", 2
     if len(digits) < 7 or is_date(digits) or digits.endswith("000"):
         return None
     if groups == (3, 2, 4):
         return "ssn", 1
-    if 13 <= len(digits) <= 19:
-        return ("card", 2) if luhn(digits) else ("account", 1)
-    if len(digits) > 19:
+    if len(digits) > 13:
         return "account", 1
     return ("phone", 1) if 9 <= len(digits) <= 13 or groups == (3, 4) else ("account", 0)

@@ -20,6 +20,8 @@ LITERAL = "literal"
 
 _SHORTEST = 4
 _SHORTEST_NAME = 3
+_UNMISTAKABLE = 7
+"""Characters of a value with digits that is found inside a longer word, too."""
 
 
 class Entry(Record, frozen=True, kw_only=True):
@@ -68,14 +70,17 @@ def restored(text: str, entries: Mapping[str, Entry]) -> str:
 
 def known_in(text: str, entries: Mapping[str, Entry]) -> list[tuple[int, int, str]]:
     """Where values that were seen before stand in the text: start, end and kind."""
-    kinds = {entry.value.casefold(): entry.kind for entry in entries.values() if _worth_finding(entry)}
+    kinds: dict[str, str] = {}
+    for entry in entries.values():
+        if _worth_finding(entry):
+            # As it is, too: some letters grow when their case is folded, and are then found in neither form.
+            kinds |= {entry.value: entry.kind, entry.value.casefold(): entry.kind}
     if not kinds:
         return []
     pattern = _pattern(tuple(sorted(kinds, key=lambda value: (-len(value), value))))
     return [
-        (match.start(), match.end(), kinds.get(match[0].casefold(), "name"))
+        (match.start(), match.end(), kinds.get(match[0]) or kinds.get(match[0].casefold(), "name"))
         for match in pattern.finditer(text)
-        if match[0].casefold() in kinds
     ]
 
 
@@ -93,10 +98,19 @@ def _worth_finding(entry: Entry) -> bool:
 def _pattern(values: tuple[str, ...]) -> re.Pattern[str]:
     parts = []
     for value in values:
-        before = r"(?<![A-Za-z0-9])" if value[0].isascii() and value[0].isalnum() else ""
-        after = r"(?![A-Za-z0-9])" if value[-1].isascii() and value[-1].isalnum() else ""
-        parts.append(f"{before}{re.escape(value)}{after}")
+        if len(value) >= _UNMISTAKABLE and any(letter.isdigit() for letter in value):
+            parts.append(re.escape(value))
+            continue
+        before, after = _alike(value[0]), _alike(value[-1])
+        parts.append(f"(?<!{before}){re.escape(value)}(?!{after})")
     return re.compile("|".join(parts), re.IGNORECASE)
+
+
+def _alike(letter: str) -> str:
+    """What must not go on beside it: a word ends where a number begins."""
+    if not letter.isascii() or not letter.isalnum():
+        return r"[^\s\S]"
+    return "[0-9]" if letter.isdigit() else "[A-Za-z]"
 
 
 def _canonical(kind: str, value: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -78,6 +78,7 @@ class Redaction:
         for place, text in enumerate(texts):
             before = texts[place - 1] if place else asked
             found.append([] if done[place] is not None else self._find(text, before, entries, placeholders))
+        found = _alike(texts, found)
         # Names that are said later are found in what was said before, too.
         values = _values(texts, found)
         if values:
@@ -171,11 +172,7 @@ class Redaction:
 
     def _find(self, text: str, asked: str, entries: dict[str, Entry], placeholders: bool) -> list[Found]:
         marks = [match.span() for match in PLACEHOLDER.finditer(text)]
-        found = [
-            one
-            for one in self._redactor.find(text, asked=asked)
-            if not any(one.start < end and start < one.end for start, end in marks)
-        ]
+        found = list(_beside(text, self._redactor.find(text, asked=asked), marks))
         if not placeholders:
             found += (Found(start=start, end=end, kind=LITERAL, sure=9) for start, end in marks)  # type: ignore[arg-type]
         return settled(found)
@@ -220,13 +217,32 @@ def _values(texts: Sequence[str], found: Sequence[Sequence[Found]]) -> list[tupl
 
 def _with_known(text: str, found: Sequence[Found], entries: dict[str, Entry]) -> list[Found]:
     marks = [match.span() for match in PLACEHOLDER.finditer(text)]
-    taken = [*marks, *((one.start, one.end) for one in found)]
-    more = [
-        Found(start=start, end=end, kind=kind)  # type: ignore[arg-type]
+    known = [
+        Found(start=start, end=end, kind=kind, sure=0)  # type: ignore[arg-type]
         for start, end, kind in known_in(text, entries)
-        if not any(start < after and before < end for before, after in taken)
     ]
-    return settled([*found, *more])
+    return settled([*found, *_beside(text, known, marks)])
+
+
+def _alike(texts: Sequence[str], found: Sequence[list[Found]]) -> list[list[Found]]:
+    """The same finds wherever the same text stands: what a question gives away is then hidden in all."""
+    by_text: dict[str, list[Found]] = {}
+    for text, each in zip(texts, found, strict=True):
+        by_text.setdefault(text, []).extend(each)
+    together = {text: settled(each) for text, each in by_text.items()}
+    return [together[text] for text in texts]
+
+
+def _beside(text: str, found: Iterable[Found], marks: Sequence[tuple[int, int]]) -> Iterator[Found]:
+    """What of the finds lies beside the marks, which have a place of their own: one may come in parts."""
+    for one in found:
+        at = one.start
+        touched = [mark for mark in marks if mark[0] < one.end and one.start < mark[1]]
+        for start, end in (*touched, (one.end, one.end)):
+            part = text[at : max(at, start)]
+            if not touched or any(letter.isalnum() for letter in part):
+                yield structs.replace(one, start=at, end=at + len(part))
+            at = max(at, end)
 
 
 def _restored_messages(messages: Sequence[Message], entries: dict[str, Entry]) -> tuple[Message, ...]:

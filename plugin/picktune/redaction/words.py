@@ -14,7 +14,16 @@ DIGITS = {
     "zero": "0", "oh": "0", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6",
     "seven": "7", "eight": "8", "nine": "9",
 }  # fmt: skip
-REPEATS = {"double": 2, "triple": 3}
+REPEATS = {"double": 2, "triple": 3, "treble": 3}
+TEENS = {
+    "ten": "10", "eleven": "11", "twelve": "12", "thirteen": "13", "fourteen": "14", "fifteen": "15",
+    "sixteen": "16", "seventeen": "17", "eighteen": "18", "nineteen": "19",
+}  # fmt: skip
+TENS = {
+    "twenty": "2", "thirty": "3", "forty": "4", "fourty": "4", "fifty": "5", "sixty": "6", "seventy": "7",
+    "eighty": "8", "ninety": "9",
+}  # fmt: skip
+PAUSES = words_of("dash hyphen space then um uh er")
 
 # What is announced by which words.
 _ANNOUNCED: dict[Kind, tuple[str, ...]] = {
@@ -112,7 +121,7 @@ _SAID = words_of(
     working works worried would wow write writing wrong yeah yep yes yesterday yet you your youre yours
     """
 )
-COMMON = FILLERS | AMOUNTS | MONTHS | frozenset(DIGITS) | _SAID
+COMMON = FILLERS | AMOUNTS | MONTHS | frozenset((*DIGITS, *TEENS, *TENS)) | _SAID
 MAIL_HOSTS = words_of(
     """
     aol email foxmail gamil gmail gmal gmial gmx googlemail hotmail icloud live mail msn outlook proton

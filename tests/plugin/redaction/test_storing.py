@@ -12,6 +12,7 @@ from picktune.errors import RedactionFailed
 from picktune.log.verify import verify
 from picktune.records import Conversation, Message, Pick, Reaction
 from picktune.redaction.redaction import WITHHELD, vault_path
+from picktune.redaction.vault import Vault
 from picktune.service import Service
 
 pytestmark = pytest.mark.anyio
@@ -31,6 +32,43 @@ def stored(service: Service) -> str:
 def pick(service: Service, slate_id: str, **fields: Any) -> Pick:
     values = {"key": "k", "slate_id": slate_id, "verdict": "chosen", "annotator": "mei"}
     return Pick(**values | fields, decided_at=service.now())
+
+
+HOSTILE = [
+    "my name is Wilhelmina [NAME_1], i live at 12 main street [NAME_1] springfield",
+    "call 555 123 [PHONE_1] 4567 or tel5551234567x or 555\u2013123\u20134567",
+    "my password is straße77",
+    "straße77 was it, [[SECRET_1]], wilhelmina",
+]
+
+
+async def test_nothing_that_was_found_is_in_any_column(private: Service) -> None:
+    messages = [Message(role="user", content=one) for one in HOSTILE]
+    for conversation in ("c", "d"):
+        slate = await private.draw(messages, conversation_id=conversation)
+        assert [one.content for one in slate.turn.messages] == HOSTILE
+        await private.expose(slate.id, "mei")
+        await private.pick(
+            pick(
+                private,
+                slate.id,
+                key=conversation,
+                verdict="none_good",
+                comment=HOSTILE[3],
+                reasons=(HOSTILE[1],),
+            )
+        )
+    dump = stored(private).casefold()
+    vault = Vault(vault_path(private.settings.folder))
+    values = [
+        one.value
+        for conversation in ("c", "d")
+        for one in vault.entries(conversation).values()
+        if one.kind != "literal"
+    ]
+    vault.close()
+    assert len(values) >= 10
+    assert not [one for one in values if len(one) >= 4 and one.casefold() in dump]
 
 
 async def test_no_original_is_in_any_column_and_people_see_all_of_them(
