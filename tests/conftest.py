@@ -14,6 +14,11 @@ from typing import Any, NamedTuple, Protocol
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says more of what else the machine does than of us.
+settings.register_profile("picktune", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("picktune")
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
