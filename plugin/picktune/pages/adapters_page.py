@@ -12,6 +12,7 @@ from picktune.auth import Viewer
 from picktune.errors import AdapterError, LogUnavailable
 from picktune.gate.orders import Order, carry_out
 from picktune.gate.records import GateDecision, View
+from picktune.pages.because import because
 from picktune.pages.i18n import translator
 from picktune.pages.render import render
 from picktune.service import Service
@@ -43,6 +44,8 @@ class AdaptersPage:
         for name, reason in (await self._service.readiness()).problems.items():
             troubles.append(t("adapters.problem", name=name, reason=reason))
         rules = self._service.settings.gate
+        # The registry's history repeats what the gate wrote: by its words, both are said in one language.
+        why = {one.reason: because(one, t) for one in decisions if one.by == "gate"}
         return render(
             request,
             "adapters.html",
@@ -57,6 +60,7 @@ class AdaptersPage:
             troubles=troubles,
             view=view,
             decisions=decisions,
+            why=why,
             rules=rules,
             share=(view.share or rules.canary[0]) if rules.canary else None,
         )

@@ -126,7 +126,8 @@ class SupportPage:
         try:
             query = selection.asked(request.query_params)
         except InvalidInput as error:
-            trouble, status = error.message, error.status
+            days = error.field in {"since", "until"}
+            trouble, status = t("support.select_days") if days else error.message, error.status
         found = Found()
         if not trouble:
             aliases = await to_thread.run_sync(self._aliases)

@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec import structs
+from picktune.gate.keeper import Gate
+from picktune.gate.records import GateSettings
 from safetensors.numpy import save_file
 
 pytestmark = pytest.mark.anyio
@@ -154,3 +157,16 @@ async def test_a_registry_that_cannot_be_read_is_said_and_not_a_crash(desk: Any)
     assert answer.status_code == 200
     assert "The registry cannot be read" in answer.text
     assert (await desk.get("/support")).status_code == 200
+
+
+async def test_what_the_gate_decided_by_itself_is_said_in_the_readers_language(desk: Any) -> None:
+    rules = structs.replace(desk.service.settings, gate=GateSettings(automatic=True))
+    gate = Gate(rules, registry=desk.service.registry, now=desk.clock)
+    gate.challenge("2026-03-02-1", by="ada", reason="worth a try")
+    assert gate.run().action == "begin"
+    html = (await desk.get("/adapters")).text
+    assert "its trial begins: it takes the tuned place in 5% of new conversations" in html
+    html = (await desk.get("/adapters", lang="zh")).text
+    assert "试用开始：它在 5% 的新对话中占据调优位置" in html
+    assert "its trial begins" not in html
+    assert "worth a try" in html
