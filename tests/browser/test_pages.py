@@ -46,6 +46,8 @@ PAGES = (
     "/workbench/zh-1",
     "/support",
     "/adapters",
+    "/campaigns",
+    "/compare",
     "/left",
     "/workbench/none",
 )
