@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from picktune.records import ChoiceSet, Record
 
+from picktune_retrain.evenly import evenly
 from picktune_retrain.general import TEXTS
 from picktune_retrain.records import Recipe
 
@@ -63,8 +64,7 @@ def measure_drift(
         raise ValueError("no held-out choice sets to measure the drift on")
     model = models.load(base_model, recipe)
     models.load_adapter(model, adapter)
-    count = min(MOST_SETS, len(sets))
-    some = [sets[round(i * (len(sets) - 1) / max(count - 1, 1))] for i in range(count)]
+    some = evenly(sets, MOST_SETS)
     kls, ratios = [], []
     with torch.no_grad():
         for place, one in enumerate(some):

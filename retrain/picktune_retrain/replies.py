@@ -14,6 +14,7 @@ from msgspec import Meta
 from picktune.records import ChoiceSet, Message, Record, Sampling
 
 from picktune_retrain.errors import StateCorrupt
+from picktune_retrain.evenly import evenly
 
 BASE = "base"
 GOLDEN_FILE = "golden.jsonl"
@@ -88,9 +89,7 @@ def golden_prompts(home: Path) -> tuple[Golden, ...]:
 
 def spread(sets: Sequence[ChoiceSet], count: int) -> list[ChoiceSet]:
     """At most ``count`` sets with different prompts, evenly spread over all."""
-    distinct = list({one.messages: one for one in sets}.values())
-    wanted = min(count, len(distinct))
-    return [distinct[round(i * (len(distinct) - 1) / max(wanted - 1, 1))] for i in range(wanted)]
+    return evenly(list({one.messages: one for one in sets}.values()), count)
 
 
 def speak(

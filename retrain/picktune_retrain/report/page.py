@@ -17,6 +17,7 @@ from picktune_adapters import AdapterVersion, disk
 
 from picktune_retrain.comparison import Comparison
 from picktune_retrain.evaluate import Outcome
+from picktune_retrain.evenly import evenly
 from picktune_retrain.gate import checks, reason
 from picktune_retrain.nights import Manifest
 from picktune_retrain.records import Dataset, Decision, Evaluation, TrainingRun
@@ -154,9 +155,7 @@ def _examples(sets: Sequence[ChoiceSet], outcomes: Sequence[Outcome]) -> list[Ex
         zip(sets, outcomes, strict=True),
         key=lambda pair: (-pair[1].adapter[pair[1].chosen], pair[0].slate_id),
     )
-    wanted = min(EXAMPLES, len(pairs))
-    places = [round(i * (len(pairs) - 1) / max(wanted - 1, 1)) for i in range(wanted)]
-    return [_example(*pairs[place]) for place in places]
+    return [_example(*pair) for pair in evenly(pairs, EXAMPLES)]
 
 
 def _example(one: ChoiceSet, outcome: Outcome) -> Example:
