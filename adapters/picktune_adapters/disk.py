@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 
 TEMPORARY = ".tmp-"
@@ -26,15 +27,18 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write_new(path: Path, content: bytes) -> None:
-    """Write a file that is not there yet, durably; the folder's own entry is not made durable here."""
+def write_new(path: Path, content: bytes | Iterable[bytes]) -> None:
+    """Write a file that is not there yet, durably; the folder's own entry is not made durable here.
+
+    Content that comes in pieces is never held as a whole.
+    """
     with path.open("xb") as file:
-        file.write(content)
+        file.writelines([content] if isinstance(content, bytes) else content)
         file.flush()
         os.fsync(file.fileno())
 
 
-def replace(path: Path, content: bytes) -> None:
+def replace(path: Path, content: bytes | Iterable[bytes]) -> None:
     """Put a whole new file in the place of the old one: a reader sees the one or the other."""
     temporary = temporary_beside(path)
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -68,11 +69,10 @@ _Line = tuple[SplitName, str, int]
 
 def keep_lineage(home: Path, head: DatasetHead, picks: Iterable[tuple[SplitName, str, datetime]]) -> Path:
     """Write down which picks (split, slate, when decided) a dataset holds, whole or not at all."""
-    lines = [msgspec.json.encode(head)]
-    lines += [msgspec.json.encode((split, slate, micros(at))) for split, slate, at in picks]
+    lines = (msgspec.json.encode((split, slate, micros(at))) + b"\n" for split, slate, at in picks)
     path = home / FOLDER / f"{head.dataset_id}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    disk.replace(path, b"\n".join(lines) + b"\n")
+    disk.replace(path, chain((msgspec.json.encode(head) + b"\n",), lines))
     return path
 
 

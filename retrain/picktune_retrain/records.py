@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -158,12 +159,15 @@ class DatasetVersion(Record, frozen=True, kw_only=True):
 
 
 class Dataset(Record, frozen=True, kw_only=True):
-    """A dataset version with its rows; ``extras``, by split, are what objectives other than choice want."""
+    """A dataset version with its rows, which may lie on the disk and are read when somebody looks at them.
+
+    ``extras``, by split, are what objectives other than choice want.
+    """
 
     version: DatasetVersion
-    train: tuple[ChoiceSet, ...]
-    validation: tuple[ChoiceSet, ...]
-    test: tuple[ChoiceSet, ...]
+    train: Sequence[ChoiceSet]
+    validation: Sequence[ChoiceSet]
+    test: Sequence[ChoiceSet]
     extras: dict[SplitName, tuple[Extra, ...]] = field(default_factory=dict)
 
 

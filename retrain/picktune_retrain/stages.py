@@ -71,6 +71,7 @@ class Stages:
                 now=now,
                 earlier=datasets.load_splits(self.home / "datasets"),
                 extras=wanted(self.plan.recipe),
+                spool=self.home,
             )
         finally:
             reader.close()

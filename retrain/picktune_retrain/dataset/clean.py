@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import msgspec
 from picktune.records import ChoiceSet
 
+from picktune_retrain.dataset.rows import pick_out
 
-def clean(rows: Iterable[ChoiceSet]) -> tuple[list[ChoiceSet], dict[str, int]]:
+
+def clean(rows: Sequence[ChoiceSet]) -> tuple[Sequence[ChoiceSet], dict[str, int]]:
     """The rows worth training on, in their order, and how many were dropped for which reason.
 
     Reasons: ``empty_prompt`` (nobody says anything), ``bad_choice`` (the picked one is not on the slate),
@@ -19,20 +21,20 @@ def clean(rows: Iterable[ChoiceSet]) -> tuple[list[ChoiceSet], dict[str, int]]:
     weight is nought or no number), ``repeated`` (the same annotator's same pick among the same replies to
     the same messages, as a second import of one file leaves it).
     """
-    kept: list[ChoiceSet] = []
+    kept: list[int] = []
     dropped: Counter[str] = Counter()
     seen: set[bytes] = set()
-    for row in rows:
+    for place, row in enumerate(rows):
         reason = _fault(row)
         if reason is None:
             key = _key(row)
             reason = "repeated" if key in seen else None
             seen.add(key)
         if reason is None:
-            kept.append(row)
+            kept.append(place)
         else:
             dropped[reason] += 1
-    return kept, dict(sorted(dropped.items()))
+    return pick_out(rows, kept), dict(sorted(dropped.items()))
 
 
 def _fault(row: ChoiceSet) -> str | None:

@@ -12,12 +12,13 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, Protocol, TypeVar
 
 from msgspec import field
 from picktune.records import Message, Record
 
+from picktune_retrain.dataset.rows import pick_out
 from picktune_retrain.records import SplitName
 
 SHARES: dict[SplitName, float] = {"train": 0.8, "validation": 0.1, "test": 0.1}
@@ -47,7 +48,7 @@ class Splits(Record, frozen=True, kw_only=True):
     places: dict[str, SplitName] = field(default_factory=dict)
 
 
-def deal(rows: Sequence[Row], earlier: Splits, *, seed: int) -> tuple[dict[SplitName, list[Row]], int]:
+def deal(rows: Sequence[Row], earlier: Splits, *, seed: int) -> tuple[dict[SplitName, Sequence[Row]], int]:
     """Place every row; returns the rows by split, and how many were left out.
 
     A row is left out only if its conversation and its opening message were placed on different sides on
@@ -70,15 +71,15 @@ def deal(rows: Sequence[Row], earlier: Splits, *, seed: int) -> tuple[dict[Split
         split = min(SHARES, key=lambda name: (filled[name] + sizes[cluster] / 2) / SHARES[name])
         filled[split] += sizes[cluster]
         dealt[cluster] = split
-    by_split: dict[SplitName, list[Row]] = {name: [] for name in SHARES}
+    found: dict[SplitName, list[int]] = {name: [] for name in SHARES}
     for i in kept:
         split = places.get(nodes[i][0]) or dealt[clusters[nodes[i][0]]]
         places.update(dict.fromkeys(nodes[i], split))
-        by_split[split].append(rows[i])
-    return by_split, len(rows) - len(kept)
+        found[split].append(i)
+    return {name: pick_out(rows, places) for name, places in found.items()}, len(rows) - len(kept)
 
 
-def remember(splits: Splits, rows: Mapping[SplitName, Sequence[Placed]]) -> Splits:
+def remember(splits: Splits, rows: Mapping[SplitName, Iterable[Placed]]) -> Splits:
     """The splits with the places of these rows added; a place that is known already stands."""
     places = dict(splits.places)
     for split, members in rows.items():

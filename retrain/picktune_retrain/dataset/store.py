@@ -7,6 +7,9 @@ its kind as ``type``; such a file is there only if it has lines.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import get_args
 
@@ -15,8 +18,9 @@ from picktune.lineage import DatasetHead, keep_lineage
 from picktune.records import ChoiceSet
 from picktune_adapters import disk
 
-from picktune_retrain.dataset.build import dataset_id, encode
+from picktune_retrain.dataset.build import dataset_id, encoded
 from picktune_retrain.dataset.extras import encode_extra
+from picktune_retrain.dataset.rows import Rows
 from picktune_retrain.dataset.split import Placed, Splits, remember
 from picktune_retrain.errors import DatasetCorrupt, DatasetNotFound, StateCorrupt
 from picktune_retrain.records import (
@@ -30,6 +34,7 @@ from picktune_retrain.records import (
     Written,
 )
 
+_Use = tuple[SplitName, str, datetime]
 _SPLITS: tuple[SplitName, ...] = get_args(SplitName)
 
 
@@ -43,10 +48,9 @@ def save_dataset(dataset: Dataset, folder: Path) -> Path:
     try:
         temporary.mkdir()
         for name in _SPLITS:
-            rows = b"".join(encode(row) for row in _rows(dataset, name))
-            disk.write_new(temporary / f"{name}.jsonl", rows)
+            disk.write_new(temporary / f"{name}.jsonl", encoded(_rows(dataset, name)))
             if extras := dataset.extras.get(name):
-                disk.write_new(temporary / f"{name}.extras.jsonl", b"".join(map(encode_extra, extras)))
+                disk.write_new(temporary / f"{name}.extras.jsonl", map(encode_extra, extras))
         manifest = msgspec.json.format(msgspec.json.encode(dataset.version), indent=2)
         disk.write_new(temporary / "manifest.json", manifest)
         disk.sync_folder(temporary)
@@ -58,7 +62,7 @@ def save_dataset(dataset: Dataset, folder: Path) -> Path:
 
 
 def load_dataset(version_id: str, folder: Path) -> Dataset:
-    """Read a version back and verify it against its id.
+    """Open a version and verify it against its id; its rows stay on the disk until somebody looks at them.
 
     Raises ``DatasetNotFound``, and ``DatasetCorrupt`` if a file is missing, cannot be decoded or holds
     other rows than the id says.
@@ -69,8 +73,7 @@ def load_dataset(version_id: str, folder: Path) -> Dataset:
     remedy = f"delete {home} and run the night afresh (--fresh); the log still has the picks"
     try:
         version = msgspec.json.decode((home / "manifest.json").read_bytes(), type=DatasetVersion)
-        decoder = msgspec.json.Decoder(ChoiceSet)
-        rows = {name: tuple(decoder.decode_lines((home / f"{name}.jsonl").read_bytes())) for name in _SPLITS}
+        rows = {name: Rows.open(home / f"{name}.jsonl", ChoiceSet) for name in _SPLITS}
         extras = {name: tuple(read) for name in _SPLITS if (read := _extras(home / f"{name}.extras.jsonl"))}
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise DatasetCorrupt(f"dataset {version_id} cannot be read ({error}); {remedy}") from error
@@ -86,11 +89,15 @@ def save_lineage(dataset: Dataset, home: Path) -> Path:
     head = DatasetHead(
         dataset_id=version.id, until=version.until, created_at=version.created_at, counts=version.counts
     )
-    picks = [(name, row.slate_id, row.decided_at) for name in _SPLITS for row in _rows(dataset, name)]
-    more = ((name, row.slate_id, row.decided_at) for name in _SPLITS for row in _others(dataset, name))
-    # An edit is known by its pick already.
-    known = set(picks)
-    return keep_lineage(home, head, picks + [one for one in dict.fromkeys(more) if one not in known])
+    picks: Iterable[_Use] = (
+        (name, row.slate_id, row.decided_at) for name in _SPLITS for row in _rows(dataset, name)
+    )
+    others = ((name, row.slate_id, row.decided_at) for name in _SPLITS for row in _others(dataset, name))
+    if more := dict.fromkeys(others):
+        # An edit is known by its pick already.
+        known = dict.fromkeys(picks)
+        picks = (*known, *(one for one in more if one not in known))
+    return keep_lineage(home, head, picks)
 
 
 def load_splits(folder: Path) -> Splits:
@@ -124,8 +131,8 @@ def _won_back(folder: Path) -> Splits:
     return splits
 
 
-def _by_split(dataset: Dataset) -> dict[SplitName, tuple[Placed, ...]]:
-    return {name: (*_rows(dataset, name), *_others(dataset, name)) for name in _SPLITS}
+def _by_split(dataset: Dataset) -> dict[SplitName, Iterable[Placed]]:
+    return {name: chain(_rows(dataset, name), _others(dataset, name)) for name in _SPLITS}
 
 
 def _others(dataset: Dataset, name: SplitName) -> list[Labelled | Written | Tie]:
@@ -139,6 +146,6 @@ def _extras(path: Path) -> list[Extra]:
     return found
 
 
-def _rows(dataset: Dataset, name: SplitName) -> tuple[ChoiceSet, ...]:
-    rows: tuple[ChoiceSet, ...] = getattr(dataset, name)
+def _rows(dataset: Dataset, name: SplitName) -> Sequence[ChoiceSet]:
+    rows: Sequence[ChoiceSet] = getattr(dataset, name)
     return rows
