@@ -13,6 +13,7 @@ from picktune.records import Conversation, Record, ShortText
 from picktune.signals import Scale
 
 TAG = "campaign:"
+RESERVED = (TAG, "picktune:")  # what these begin is given by ourselves only
 ITSELF = "picktune"  # who closes a campaign that is full or past its time
 Status = Literal["open", "full", "over", "closed"]
 CampaignName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_.-]{0,59}$")]
@@ -112,15 +113,16 @@ def selects(selection: CampaignSelection, conversation: Conversation) -> bool:
 
 
 def without_reserved(tags: Iterable[str]) -> tuple[str, ...]:
-    """The tags without those that only a campaign gives."""
-    return tuple(tag for tag in tags if not tag.startswith(TAG))
+    """The tags without those that only we give."""
+    return tuple(tag for tag in tags if not tag.startswith(RESERVED))
 
 
 def check_tags(tags: Sequence[str]) -> None:
-    """Raise ``InvalidInput`` for a tag that only a campaign gives: else anybody could forge its figures."""
+    """Raise ``InvalidInput`` for a tag that only we give: else anybody could forge a campaign's figures."""
     for tag in tags:
-        if tag.startswith(TAG):
+        if tag.startswith(RESERVED):
             raise InvalidInput(
-                f"the tag {tag!r} is given by campaigns only; leave it out, or begin it with something else",
+                f"the tag {tag!r} is given by {'campaigns' if tag.startswith(TAG) else 'Picktune'} only; "
+                "leave it out, or begin it with something else",
                 field="tags",
             )

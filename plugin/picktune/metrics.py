@@ -11,6 +11,7 @@ from typing import Literal
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from picktune.errors import PicktuneError
+from picktune.naming import NAMED
 from picktune.records import Pick, Reaction, Slate
 
 Phase = Literal["draw", "log_write", "pick"]
@@ -61,6 +62,7 @@ class Metrics:
         self._left_out = self._counter(
             "incomplete", "Why slates lack something; each may for several.", "why"
         )
+        self._named = self._counter("self_named_slates", "Slates in which a reply says which model wrote it.")
         self._failed = self._counter("draws_failed", "Draws that gave no slate, by the error's code.", "code")
         self._picks = self._counter("picks", "Decisions kept; the same one again is not.", "verdict", "role")
         self._reactions = self._counter("reactions", "Thumbs kept.", "value")
@@ -105,6 +107,8 @@ class Metrics:
     def drew(self, slate: Slate) -> None:
         """Count a slate, and time its replies."""
         self._slates.labels(slate.policy, str(slate.complete).lower()).inc()
+        if NAMED in slate.turn.tags:
+            self._named.inc()
         for failure in slate.failures:
             self._left_out.labels(why_of(failure)).inc()
         for candidate in slate.candidates:

@@ -29,6 +29,7 @@ from picktune.keeper import Keeper
 from picktune.late import LateLog, ReadableLog
 from picktune.log.base import ConsentScope, LogReader
 from picktune.metrics import Metrics
+from picktune.naming import NAMED, Unnamed, naming_for, speaking
 from picktune.privacy import Privacy
 from picktune.ratelimit import RateLimits
 from picktune.records import (
@@ -224,10 +225,12 @@ class Service(SignalService, CampaignService, ComparisonService):
         with self.metrics.drawing():
             self.check_engine()
             aliases, chance = await self.canary.admit(await self._follower.current(), turn.conversation_id)
+            naming = naming_for(self.engine.base_model, speaking(aliases), self.settings.self_names)
+            spoken_by = speaker or self.engine
             slate = await draw(
                 turn,
                 chosen,
-                speaker or self.engine,
+                Unnamed(spoken_by, naming) if self.settings.self_naming == "filter" else spoken_by,
                 aliases,
                 rng=self.rng,
                 now=now,
@@ -235,6 +238,10 @@ class Service(SignalService, CampaignService, ComparisonService):
                 timeout=self.settings.timeout,
                 chance=chance,
             )
+        if self.settings.self_naming != "off":
+            slate = naming.tagged(slate)
+            if NAMED in slate.turn.tags:
+                logger.warning("a reply says which model wrote it", extra={"slate_id": slate.id})
         self.metrics.drew(slate)
         self._follower.drew(len({one.kind for one in slate.candidates}))
         logger.debug("drew %d replies", len(slate.candidates), extra={"slate_id": slate.id})

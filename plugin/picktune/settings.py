@@ -90,6 +90,8 @@ class Settings(Record, frozen=True, kw_only=True):
     scales: tuple[str, ...] = ("quality:1-5",)
     cors_origins: tuple[Annotated[str, Meta(pattern=r"^https?://[^/\s*]+$")], ...] = ()
     reveal: bool = False
+    self_naming: Literal["off", "flag", "filter"] = "flag"
+    self_names: tuple[Annotated[str, Meta(min_length=2, max_length=100)], ...] = ()
     consent_default: Consent = "train"
     redaction: RedactionSettings = RedactionSettings()
     secure_cookies: bool = False

@@ -105,7 +105,7 @@ class Desk:
             sampling=Sampling(max_tokens=24),
             roles=("user", "agent", "expert", "crowd", "model"),
         )
-        settings.folder.mkdir()
+        settings.folder.mkdir(exist_ok=True)
         self.service = Service(
             settings,
             log=SQLiteLog.open(settings.log_path),
@@ -355,6 +355,12 @@ def local_desk(tmp_path: Path, tiny_model: Path) -> Iterator[Desk]:
     """A server whose replies come out of a real, tiny model."""
     with Desk(tmp_path / "home", LocalEngine(tiny_model, queue=32, batch=16)) as desk:
         yield desk
+
+
+@pytest.fixture
+def desk_at() -> type[Desk]:
+    """``Desk(home, engine)``, for tests that bring their own engine."""
+    return Desk
 
 
 @pytest.fixture
