@@ -75,6 +75,8 @@ def forget(
         _remove(home / "datasets" / dataset)
     for report in told.reports:
         Path(report).unlink(missing_ok=True)
+    # It holds no text, yet a key tells those who have a text that it was there. It is made again.
+    (home / "references.txt").unlink(missing_ok=True)
     eraser, vault = Eraser(settings.log_path), Vault(vault_path(home))
     entries = 0
     try:

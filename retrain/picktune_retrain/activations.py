@@ -17,7 +17,7 @@ from picktune.records import Record
 from picktune_retrain.shape import Shape
 
 # As in attention, packing and fused, which cannot be asked without torch; a test holds that they agree.
-BLOCK, ROW_TOKENS, HEAD_ROWS = 192, 2048, 128
+BLOCK, ROW_TOKENS, ALONE, HEAD_ROWS = 192, 2048, 384, 128
 _FLOAT = 4
 
 
@@ -56,9 +56,9 @@ class Row(Record, frozen=True, kw_only=True):
 
 
 def bundle(*, prompt: int, reply: int, replies: int = 4, batch: int) -> Row:
-    """The longest row that a batch of such sets is made into: ``ROW_TOKENS`` tokens, or one set."""
+    """The longest row of a batch of such sets: a single one, or small ones up to ``ROW_TOKENS``."""
     one = prompt + replies * reply
-    sets = max(1, min(batch, ROW_TOKENS // one))
+    sets = 1 if one >= ALONE else max(1, min(batch, ROW_TOKENS // one))
     return Row(sets=sets, prompt=prompt, reply=reply, replies=replies)
 
 

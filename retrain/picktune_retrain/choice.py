@@ -90,11 +90,13 @@ def score(
     base_model: str | Path | None,
     adapter: Path | None = None,
     recipe: Recipe,
+    references: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Scores]:
     """Score every set's replies under the base and under an adapter, in the same layout.
 
-    ``adapter`` is a PEFT folder, or that of a model of its own, trained from the base.
+    ``adapter`` is a PEFT folder, or that of a model of its own, trained from the base. ``references`` is a
+    file that keeps what the base gives the replies: see ``references``.
 
     ``progress`` is called with the number of sets that are done and the number of all. Raises
     ``MissingExtra`` without torch, ``EngineDown`` without the base, ``AdapterCorrupt`` if the adapter does
@@ -104,6 +106,7 @@ def score(
 
     require_torch()
     from picktune_retrain import encoding, forward, methods, models, packing
+    from picktune_retrain.references import References
 
     if recipe.method == "qlora":
         recipe = structs.replace(recipe, method="lora")  # it is the whole base that serves the adapter
@@ -121,14 +124,15 @@ def score(
             unlike.network.set_attn_implementation("eager")
             unlike.packed = False
     scores: list[Scores] = []
-    for row in packing.bundles(encoded, _SETS_A_ROW):
-        base = forward.reference_log_probs(model, row)
-        tuned = base
-        if adapter is not None:
-            tuned = [tuple(one.tolist()) for one in forward.policy_log_probs(policy, row, grad=False)]
-        for one, before, after in zip(row, base, tuned, strict=True):
-            tokens = tuple(map(len, one.replies))
-            scores.append(Scores(slate_id=one.slate_id, base=before, adapter=after, tokens=tokens))
-        if progress is not None:
-            progress(len(scores), len(encoded))
+    with References(references, model, recipe) as known:
+        for row in packing.bundles(encoded, _SETS_A_ROW):
+            base = known.of_row(row)
+            tuned = base
+            if adapter is not None:
+                tuned = [tuple(one.tolist()) for one in forward.policy_log_probs(policy, row, grad=False)]
+            for one, before, after in zip(row, base, tuned, strict=True):
+                tokens = tuple(map(len, one.replies))
+                scores.append(Scores(slate_id=one.slate_id, base=before, adapter=after, tokens=tokens))
+            if progress is not None:
+                progress(len(scores), len(encoded))
     return scores

@@ -78,13 +78,16 @@ def choose_layout(model: Model, sets: Sequence[EncodedSet]) -> None:
             if pack([longest]).layout.longest > window:
                 raise attention.Unpackable(f"its attention sees only the last {window} tokens")
             model.network.set_attn_implementation(attention.install())
-            if model.plain and fuse_layers(_base(model)) and not difference() <= TOLERANCE:
+            model.written_out = model.plain and fuse_layers(_base(model))
+            if model.written_out and not difference() <= TOLERANCE:
                 release_layers(_base(model))
+                model.written_out = False
             if not (nats := difference()) <= TOLERANCE:
                 why = f"packed and plain rows differ by {nats:.3g} nats"
         except (attention.Unpackable, TypeError, ValueError, AttributeError, RuntimeError) as error:
             why = f"it refuses packed rows: {error}"
     model.packed = why is None
+    model.written_out = model.written_out and model.packed
     if why is not None:
         model.network.set_attn_implementation(own)
         logger.warning("%s is trained and scored a row for each reply, which is slower: %s", model.name, why)

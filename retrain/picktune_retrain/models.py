@@ -29,8 +29,9 @@ class Model:
     """``network`` is the transformers model, its linear layers wrapped by PEFT once there is an adapter.
 
     ``name`` is what adapters call their base. ``packed`` says whether a set may go through it as one row,
-    ``plain`` that its layers are frozen but for their adapters, so that they may be written out by hand;
-    ``virtual`` are the tokens before the prompt, if it has any: see ``prompts``.
+    ``plain`` that its layers are frozen but for their adapters, so that they may be written out by hand,
+    ``written_out`` that they are; ``virtual`` are the tokens before the prompt, if it has any: see
+    ``prompts``.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Model:
     tokenizer: Any
     packed: bool = True
     plain: bool = True
+    written_out: bool = False
     virtual: Any = None
     virtual_ids: tuple[int, ...] = ()
 

@@ -56,6 +56,7 @@ class Stages:
         self.now = now
         self.home = settings.folder
         self.registry = Registry(settings.registry_path)
+        self.references = self.home / "references.txt"
 
     def read_the_log(self) -> Dataset:
         """The dataset as the log stands, nothing of it written yet."""
@@ -121,6 +122,7 @@ class Stages:
                 referenced=self.watch.referenced,
                 should_stop=self.should_stop,
                 state=night.folder / "state",
+                references=self.references,
                 offsets=offsets,
                 now=self.now(),
             )
@@ -152,6 +154,7 @@ class Stages:
                 base_model=made.base.name,
                 adapter=night.folder / "adapter",
                 recipe=made.recipe,
+                references=self.references,
                 progress=self._scored,
             )
         beta, seed, a_token = made.recipe.beta, made.recipe.seed, made.recipe.length_normalised
@@ -174,7 +177,12 @@ class Stages:
             if champion is not None:
                 _, folder, recipe = champion
                 theirs = score(
-                    sets, base_model=made.base.name, adapter=folder, recipe=recipe, progress=self._scored
+                    sets,
+                    base_model=made.base.name,
+                    adapter=folder,
+                    recipe=recipe,
+                    references=self.references,
+                    progress=self._scored,
                 )
                 rivals.append(against_champion(sets, ours, _rewards(theirs, recipe), seed=seed))
             drift = measure_drift(

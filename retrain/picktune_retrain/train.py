@@ -30,6 +30,7 @@ from picktune_retrain.losses import Losses, Tally, known_batches  # noqa: E402
 from picktune_retrain.models import Model  # noqa: E402
 from picktune_retrain.packing import bundles  # noqa: E402
 from picktune_retrain.records import Extra, Recipe, SplitName, Step, TrainingRun  # noqa: E402
+from picktune_retrain.references import References  # noqa: E402
 
 
 def train(
@@ -45,6 +46,7 @@ def train(
     referenced: Callable[[int, int], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
     state: Path | None = None,
+    references: Path | None = None,
     offsets: Mapping[int, Sequence[float]] | None = None,
     now: datetime,
 ) -> TrainingRun:
@@ -58,7 +60,7 @@ def train(
     ``should_stop`` is asked before every step. ``offsets`` are b of every place, in nats, by the number of
     replies shown; without them places do not matter. With ``state``, a folder of this run's own, whatever
     ended an earlier call, even a kill, the next one goes on from the last checkpoint and ends with the same
-    adapter.
+    adapter. ``references`` is a file that keeps what the base gives the replies, for later runs.
 
     Raises ``NothingToTrain``; ``TrainingInterrupted`` if told to stop; ``TrainingDiverged`` if the loss or
     its gradient is no longer a number; ``TrainingStateMismatch`` or ``StateCorrupt`` for the state folder;
@@ -97,13 +99,14 @@ def train(
     if run is None:
         reference: list[tuple[float, ...]] = []
         rows = [*chain(*steps), *checks]
-        for row in rows:
-            if should_stop is not None and should_stop():
-                raise TrainingInterrupted("stopped before the first step; nothing is lost, run it again")
-            written = row[0].kind == "text"  # its own likelihood is all that counts
-            reference += [()] * len(row) if written else forward.reference_log_probs(model, row)
-            if referenced is not None:
-                referenced(len(reference), sum(map(len, rows)))
+        with References(references, model, recipe) as base:
+            for row in rows:
+                if should_stop is not None and should_stop():
+                    raise TrainingInterrupted("stopped before the first step; nothing is lost, run it again")
+                written = row[0].kind == "text"  # its own likelihood is all that counts
+                reference += [()] * len(row) if written else base.of_row(row)
+                if referenced is not None:
+                    referenced(len(reference), sum(map(len, rows)))
         seconds = time.perf_counter() - began
         run = Progress(
             run_id=new_id(),

@@ -173,6 +173,7 @@ def test_the_constants_are_those_of_the_trainer() -> None:
 
     assert attention._BLOCK == activations.BLOCK
     assert packing.ROW_TOKENS == activations.ROW_TOKENS
+    assert packing.ALONE == activations.ALONE
     assert fused._ROWS == activations.HEAD_ROWS
     assert decoder._FAMILIES == shapes._WRITTEN_OUT
 
