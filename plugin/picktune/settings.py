@@ -83,6 +83,7 @@ class Settings(Record, frozen=True, kw_only=True):
     batch: Annotated[int, Meta(ge=1)] = 32
     integrity: Annotated[float, Meta(ge=0)] = 900.0
     poll: Annotated[float, Meta(gt=0)] = 2.0
+    slow_client: Annotated[float, Meta(gt=0)] = 30.0
     body_limit: Annotated[int, Meta(ge=1024)] = 1_048_576
     rates: Rates = Rates()
     alpha: Annotated[float, Meta(gt=0, lt=1)] = 0.05

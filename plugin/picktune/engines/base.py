@@ -150,3 +150,32 @@ class Forwarding(Protocol):
         the request.
         """
         ...
+
+
+class Chunks(Protocol):
+    """A streamed answer while it comes: the JSON of one chunk after the other.
+
+    Raises ``EngineError`` where it breaks off. ``aclose`` calls off what has not come yet.
+    """
+
+    def __aiter__(self) -> Chunks: ...
+
+    async def __anext__(self) -> str: ...
+
+    async def aclose(self) -> None:
+        """Let the server know that nobody listens any more."""
+        ...
+
+
+@runtime_checkable
+class Streaming(Protocol):
+    """An engine that can give an answer token by token."""
+
+    async def stream(
+        self, messages: Sequence[Mapping[str, Any]], fields: Mapping[str, Any], *, model: str | None
+    ) -> Chunks:
+        """The server's own answer, as OpenAI's chunks; see ``Forwarding.forward``.
+
+        It returns when the server has begun to answer; whoever gets it must close it.
+        """
+        ...

@@ -15,7 +15,8 @@ class VLLMLimits(Record, frozen=True, kw_only=True):
     """The replicas of one vLLM and the limits of each; all times are seconds.
 
     ``urls`` are the replicas; without any, there is that of ``vllm_url``. ``whole`` is how long
-    an answer may take, ``read`` any other request. ``outstanding`` requests may run at one replica; ``spill``
+    an answer may take, ``read`` any other request; of an answer that is streamed, ``first`` the first token,
+    and ``between`` each one after it. ``outstanding`` requests may run at one replica; ``spill``
     is by how many more than the idlest one a conversation's own replica may have before it goes elsewhere.
     ``python``, ``max_rank``, ``max_loras`` and ``options`` are for a vLLM that we start ourselves.
     ``failures`` in a row open a replica's breaker for ``cooldown``, doubled up to ``longest_cooldown``.
@@ -27,6 +28,8 @@ class VLLMLimits(Record, frozen=True, kw_only=True):
     pool: Seconds = 30.0
     read: Seconds = 60.0
     whole: Seconds = 180.0
+    first: Seconds = 60.0
+    between: Seconds = 30.0
     outstanding: Annotated[int, Meta(ge=1)] = 64
     spill: Annotated[int, Meta(ge=0)] = 4
     attempts: Annotated[int, Meta(ge=1, le=10)] = 3

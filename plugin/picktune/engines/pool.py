@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import random
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 
 import httpx
 
 from picktune.engines.answers import checked
 from picktune.engines.limits import VLLMLimits
+from picktune.engines.live import LiveAnswer
 from picktune.engines.replica import DROPPED, UNSENT, Replica
 from picktune.errors import AdapterNotFound, EngineBusy, EngineDown, EngineError
+
+AnswerT = TypeVar("AnswerT", httpx.Response, LiveAnswer | httpx.Response)
 
 # Seconds before the second round, doubled for each later one, times a random share of one.
 _PAUSE = 0.1
@@ -44,6 +47,19 @@ class Pool:
             return await self._hedged(path, body, key, model)
         return await self._post(path, body, key, model, [])
 
+    async def open(
+        self, path: str, body: dict[str, Any], *, key: str, model: str | None = None
+    ) -> LiveAnswer | httpx.Response:
+        """The same while it comes, or the response of a replica that refuses; see ``Replica.open``.
+
+        Once it has begun to come, nobody else is asked.
+        """
+
+        def say(replica: Replica) -> Awaitable[LiveAnswer | httpx.Response]:
+            return replica.open(path, body)
+
+        return await self._ask(say, path, key, model, [])
+
     async def _hedged(self, path: str, body: dict[str, Any], key: str, model: str | None) -> httpx.Response:
         tried: list[Replica] = []
         first = asyncio.ensure_future(self._post(path, body, key, model, tried))
@@ -66,6 +82,19 @@ class Pool:
     async def _post(
         self, path: str, body: dict[str, Any], key: str, model: str | None, tried: list[Replica]
     ) -> httpx.Response:
+        def say(replica: Replica) -> Awaitable[httpx.Response]:
+            return replica.say(path, body)
+
+        return await self._ask(say, path, key, model, tried)
+
+    async def _ask(
+        self,
+        say: Callable[[Replica], Awaitable[AnswerT]],
+        path: str,
+        key: str,
+        model: str | None,
+        tried: list[Replica],
+    ) -> AnswerT:
         last: Exception = EngineDown("vLLM was not asked")
         tried_now = False
         for attempt in range(self._limits.attempts):
@@ -80,13 +109,15 @@ class Pool:
             tried.append(replica)
             tried_now = True
             try:
-                response = await replica.say(path, body)
+                response = await say(replica)
             except (*UNSENT, *DROPPED) as error:
                 last = replica.translated(error, path)
                 last.__cause__ = error
                 continue
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 raise replica.translated(error, path) from error
+            if isinstance(response, LiveAnswer):
+                return response
             if response.status_code in (429, 503):
                 last = _busy(response)
             elif response.status_code == 404 and model is not None:

@@ -14,6 +14,7 @@ from picktune.engines.answers import Model, Models, checked, decode
 from picktune.engines.base import ReplicaState
 from picktune.engines.breaker import Breaker
 from picktune.engines.limits import VLLMLimits
+from picktune.engines.live import LiveAnswer
 from picktune.errors import EngineBusy, EngineDown, EngineError
 
 # The request never reached a server that could work on it, or its connection broke before any answer: the
@@ -74,24 +75,79 @@ class Replica:
         self.breaker.trying()
         try:
             response = await self.send("POST", path, body, patience=self._limits.whole)
-        except httpx.PoolTimeout:
-            self.breaker.gave_up()  # it is we who have no connection left
-            self.outcomes["no_connection"] += 1
-            raise
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            self.breaker.failed(f"{type(error).__name__}: {error}")
-            # The aiohttp transport calls a connection that broke a ConnectTimeout.
-            self._unreached = isinstance(error, (*UNSENT, *DROPPED))
-            self.outcomes["unreachable" if self._unreached else "late"] += 1
-            raise
-        except BaseException:
-            self.breaker.gave_up()
-            self.outcomes["cancelled"] += 1
+        except BaseException as error:
+            self.hear(error)
             raise
         finally:
             self.outstanding -= 1
         self._count(response, time.perf_counter() - begin)
         return response
+
+    async def open(self, path: str, body: dict[str, Any]) -> LiveAnswer | httpx.Response:
+        """Send what makes it think, and give the answer while it comes; raises httpx's errors.
+
+        What is not a success is a response that was read. Whoever gets a live answer must close it.
+        """
+        await self._open.wait()
+        begin = time.perf_counter()
+        self.outstanding += 1
+        self.breaker.trying()
+        live = False
+        try:
+            limits = self._limits
+            patience = max(limits.first, limits.between)
+            timeout = httpx.Timeout(
+                connect=limits.connect, write=limits.write, pool=limits.pool, read=patience
+            )
+            request = self._client.build_request(
+                "POST", self.url + path, json=body, headers=self._headers, timeout=timeout
+            )
+            try:
+                async with asyncio.timeout(limits.first):
+                    response = await self._client.send(request, stream=True)
+                    live = response.status_code < 300
+                    if not live:
+                        await response.aread()
+            except TimeoutError:
+                raise httpx.ReadTimeout("there was no answer", request=request) from None
+        except BaseException as error:
+            self.hear(error)
+            raise
+        finally:
+            if not live:
+                self.outstanding -= 1
+        if not live:
+            self._count(response, time.perf_counter() - begin)
+            return response
+        self.breaker.succeeded()
+        return LiveAnswer(response, limits, begin=begin, path=path, told=self._ended)
+
+    def _ended(self, error: BaseException | None, path: str, seconds: float) -> EngineError | None:
+        """What a live answer says at its end; the error of ours, if it broke off."""
+        self.outstanding -= 1
+        if error is None:
+            self.outcomes["ok"] += 1
+            self.seconds += 0.1 * (seconds - self.seconds)
+            return None
+        self.hear(error)
+        return self.translated(error, path) if isinstance(error, httpx.HTTPError) else None
+
+    def hear(self, error: BaseException) -> None:
+        """Tell the breaker, and count, what came in place of an answer."""
+        if isinstance(error, httpx.PoolTimeout):
+            self.breaker.gave_up()  # it is we who have no connection left
+            self.outcomes["no_connection"] += 1
+        elif isinstance(error, httpx.HTTPError | httpx.InvalidURL):
+            self.breaker.failed(f"{type(error).__name__}: {error}")
+            # The aiohttp transport calls a connection that broke a ConnectTimeout.
+            self._unreached = isinstance(error, (*UNSENT, *DROPPED))
+            self.outcomes["unreachable" if self._unreached else "late"] += 1
+        elif isinstance(error, EngineError):
+            self.breaker.failed(error.message)
+            self.outcomes["failed"] += 1
+        else:
+            self.breaker.gave_up()
+            self.outcomes["cancelled"] += 1
 
     async def alone(self, path: str, body: dict[str, Any]) -> httpx.Response:
         """Send something while nothing else of ours runs there; raises the errors of engines.

@@ -20,6 +20,7 @@ from picktune_adapters.names import check_name, is_name
 from picktune.engines.answers import Completion, Model, Scored, checked, decode, reason
 from picktune.engines.base import Generation, ReplicaState, Speaker
 from picktune.engines.limits import VLLMLimits
+from picktune.engines.live import LiveAnswer
 from picktune.engines.pool import Pool
 from picktune.engines.prompts import TOO_LONG, defused, shorter
 from picktune.engines.replica import Replica
@@ -138,13 +139,23 @@ class VLLMEngine:
     ) -> dict[str, Any]:
         """The server's own answer; see ``Forwarding.forward``."""
         base = await self._serving(model)
-        said = [
-            {**one, "content": defused(one["content"])} if isinstance(one.get("content"), str) else {**one}
-            for one in messages
-        ]
+        said = _defused(messages)
         body = {**fields, "model": model or base.id, "messages": said, "stream": False}
         response = await self._pool.post(_CHAT, body, key=_beginning(said), model=model)
         return decode(_answered(response, refusable=True), dict[str, Any])
+
+    async def stream(
+        self, messages: Sequence[Mapping[str, Any]], fields: Mapping[str, Any], *, model: str | None
+    ) -> LiveAnswer:
+        """The server's own answer while it comes; see ``Streaming.stream``."""
+        base = await self._serving(model)
+        said = _defused(messages)
+        body = {**fields, "model": model or base.id, "messages": said, "stream": True}
+        answer = await self._pool.open(_CHAT, body, key=_beginning(said), model=model)
+        if not isinstance(answer, LiveAnswer):
+            _answered(answer, refusable=True)
+            raise EngineError(f"{answer.request.url} answered {answer.status_code}, which is no stream")
+        return answer
 
     async def log_probs(self, text: str | Sequence[int], *, model: str | None) -> list[float]:
         """log p of every token but the first, in nats; see ``canary.Scoring``."""
@@ -291,6 +302,13 @@ async def _unload(replica: Replica, name: str) -> None:
     response = await replica.manage("POST", "/v1/unload_lora_adapter", {"lora_name": name})
     if response.status_code != 404:
         checked(response)
+
+
+def _defused(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {**one, "content": defused(one["content"])} if isinstance(one.get("content"), str) else {**one}
+        for one in messages
+    ]
 
 
 def _model(base: Model) -> str:

@@ -14,7 +14,7 @@ from picktune.errors import AdapterNotFound, EngineError
 from picktune.gateway.bodies import ChatCompletion, ChatRequest, Choice, Said, Usage
 from picktune.gateway.errors import ModelNotFound
 from picktune.gateway.fields import messages_of, options_of, raw_messages_of, sampling_of
-from picktune.records import Sampling, new_id
+from picktune.records import Record, Sampling, new_id
 from picktune.service import Service
 
 BASE = "base"
@@ -27,37 +27,64 @@ async def arm_names(service: Service) -> list[str]:
     return [BASE, *aliases, *(await service.engine.loaded())]
 
 
-async def arm_completion(call: Call) -> ChatCompletion:
-    """What the named arm says; no slate is drawn and nothing is logged.
+class Ask(Record, frozen=True, kw_only=True):
+    """What a named arm is asked; ``fields`` is for an engine whose server takes them, or else ``None``."""
 
-    Raises ``ModelNotFound`` for an arm that does not speak now, and what ``Engine.generate`` raises.
-    """
+    name: str
+    model: str | None
+    n: int
+    seed: int
+    sampling: Sampling
+    fields: dict[str, Any] | None
+
+    @property
+    def answers_as(self) -> str:
+        """The model that the answer names."""
+        return BASE if self.model is None else self.model
+
+
+def ask_of(call: Call) -> Ask:
+    """What the request asks of a named arm; raises ``ModelNotFound`` and ``Unsupported``."""
     asked: ChatRequest = call.body
     service: Service = call.service
     service.check_engine()
     model = _model(asked.model, service)
     sampling = sampling_of(asked, service.settings.sampling)
     seed = service.rng.getrandbits(31) if asked.seed is None else asked.seed % 2**31
-    forwarding = service.engine if isinstance(service.engine, Forwarding) else None
-    options = options_of(asked, slate=False, forwarding=forwarding is not None)
+    forwarding = isinstance(service.engine, Forwarding)
+    options = options_of(asked, slate=False, forwarding=forwarding)
+    fields = {**options, "n": asked.n or 1, "seed": seed, **_sampled(sampling)} if forwarding else None
+    return Ask(name=asked.model, model=model, n=asked.n or 1, seed=seed, sampling=sampling, fields=fields)
+
+
+async def arm_completion(call: Call) -> ChatCompletion:
+    """What the named arm says; no slate is drawn and nothing is logged.
+
+    Raises ``ModelNotFound`` for an arm that does not speak now, and what ``Engine.generate`` raises.
+    """
+    ask = ask_of(call)
+    service: Service = call.service
     seconds = service.settings.timeout
     try:
         async with asyncio.timeout(seconds):
-            if forwarding is None:
-                said = await service.engine.generate(
-                    messages_of(asked), model=model, n=asked.n or 1, sampling=sampling, seed=seed
-                )
-                answer = _generated(said)
+            if ask.fields is not None and isinstance(service.engine, Forwarding):
+                said = await service.engine.forward(raw_messages_of(call.body), ask.fields, model=ask.model)
+                answer = _forwarded(said)
             else:
-                fields = {**options, "n": asked.n or 1, "seed": seed, **_sampled(sampling)}
-                answer = _forwarded(await forwarding.forward(raw_messages_of(asked), fields, model=model))
+                answer = _generated(
+                    await service.engine.generate(
+                        messages_of(call.body),
+                        model=ask.model,
+                        n=ask.n,
+                        sampling=ask.sampling,
+                        seed=ask.seed,
+                    )
+                )
     except AdapterNotFound:
-        raise ModelNotFound(asked.model) from None
+        raise ModelNotFound(ask.name) from None
     except TimeoutError:
-        raise EngineError(f"{asked.model!r} did not answer within {seconds:g} s") from None
-    return structs.replace(
-        answer, created=int(service.now().timestamp()), model=BASE if model is None else model
-    )
+        raise EngineError(f"{ask.name!r} did not answer within {seconds:g} s") from None
+    return structs.replace(answer, created=int(service.now().timestamp()), model=ask.answers_as)
 
 
 def _model(name: str, service: Service) -> str | None:

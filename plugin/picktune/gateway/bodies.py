@@ -137,9 +137,10 @@ class ChatCompletion(Struct, frozen=True, kw_only=True):
 class Delta(Struct, frozen=True, kw_only=True):
     """What a chunk adds to a reply."""
 
-    role: Literal["assistant"] | UnsetType = UNSET
-    content: str | UnsetType = UNSET
-    tool_calls: tuple[dict[str, Any], ...] | UnsetType = UNSET
+    role: Literal["assistant"] | UnsetType | None = UNSET
+    content: str | UnsetType | None = UNSET
+    refusal: str | UnsetType | None = UNSET
+    tool_calls: tuple[dict[str, Any], ...] | UnsetType | None = UNSET
 
 
 class ChunkChoice(Struct, frozen=True, kw_only=True):

@@ -29,10 +29,14 @@ class Unsupported(InvalidInput):
 
 def gateway_error(error: PicktuneError) -> Response:
     """An error of ours as OpenAI's clients expect it: what cannot be understood is a 400 there, not a 422."""
-    status = 400 if error.status == 422 else error.status
+    return json_answer(error_body(error), _status(error), error_headers(error))
+
+
+def error_body(error: PicktuneError) -> GatewayErrorBody:
+    """An error of ours in OpenAI's shape, as an answer or as an event in the middle of a stream."""
     code = "invalid_api_key" if isinstance(error, Unauthenticated) else error.code
-    detail = GatewayError(message=error.message, type=_type(status), param=error.field, code=code)
-    return json_answer(GatewayErrorBody(error=detail), status, error_headers(error))
+    detail = GatewayError(message=error.message, type=_type(_status(error)), param=error.field, code=code)
+    return GatewayErrorBody(error=detail)
 
 
 def internal_error() -> Response:
@@ -40,6 +44,10 @@ def internal_error() -> Response:
     message = "something went wrong here; the server's own log says what"
     detail = GatewayError(message=message, type="server_error", param=None, code="internal_error")
     return json_answer(GatewayErrorBody(error=detail), 500)
+
+
+def _status(error: PicktuneError) -> int:
+    return 400 if error.status == 422 else error.status
 
 
 def _type(status: int) -> str:

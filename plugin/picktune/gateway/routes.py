@@ -8,19 +8,22 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
 from picktune.auth import Viewer, require
 from picktune.endpoint import Call
+from picktune.engines.base import Streaming
 from picktune.errors import InvalidInput, PicktuneError
 from picktune.gateway.arms import ALIASES, BASE, arm_completion, arm_names
 from picktune.gateway.bodies import ChatCompletion, ChatRequest, ModelCard, ModelList
 from picktune.gateway.errors import ModelNotFound, gateway_error, internal_error
+from picktune.gateway.live import live_arm
+from picktune.gateway.sending import EventStream
 from picktune.gateway.slates import PICKTUNE, slate_completion
 from picktune.gateway.stream import events
 from picktune.service import Service
-from picktune.wire import HEADERS, json_answer, read_body
+from picktune.wire import json_answer, read_body
 
 T = TypeVar("T")
 
@@ -39,16 +42,15 @@ def routes(service: Service) -> list[Route]:
         service.limits.take("slates", viewer)
         asked = await read_body(request, ChatRequest)
         call = Call(service=service, viewer=viewer, path={}, body=asked)
-        answer = await while_there(request, _answer(request, call))
         if not asked.stream:
-            return json_answer(answer)
+            return json_answer(await while_there(request, _answer(request, call)))
         usage = asked.stream_options is not None and bool(asked.stream_options.include_usage)
-        return StreamingResponse(
-            events(answer, include_usage=usage),
-            media_type="text/event-stream",
-            # Proxies that collect a stream would undo it.
-            headers={**HEADERS, "X-Accel-Buffering": "no"},
-        )
+        patience = service.settings.slow_client
+        if asked.model != PICKTUNE and isinstance(service.engine, Streaming):
+            await _check_arm(request, call)
+            return EventStream(await while_there(request, live_arm(call, include_usage=usage)), patience)
+        answer = await while_there(request, _answer(request, call))
+        return EventStream(events(answer, include_usage=usage), patience)
 
     async def models(request: Request) -> Response:
         names = await _names(service, require(request, "slate"))
@@ -89,15 +91,20 @@ async def _gone(request: Request) -> None:
 
 
 async def _answer(request: Request, call: Call) -> ChatCompletion:
-    name = call.body.model
-    if name == PICKTUNE:
+    if call.body.model == PICKTUNE:
         return await slate_completion(call, _conversation(request))
+    await _check_arm(request, call)
+    return await arm_completion(call)
+
+
+async def _check_arm(request: Request, call: Call) -> None:
+    """Raise ``Forbidden`` or ``ModelNotFound`` unless the key may ask for the named arm, and it is there."""
+    name = call.body.model
     if name in (BASE, *ALIASES):
         # The agents at the workbench may read: to know who speaks takes more than that.
         require(request, "admin")
     elif not call.viewer.may("admin") or name not in await call.service.engine.loaded():
         raise ModelNotFound(name)
-    return await arm_completion(call)
 
 
 def _conversation(request: Request) -> str | None:

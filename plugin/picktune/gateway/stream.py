@@ -7,7 +7,7 @@ that is left to see: in every round each reply that has more to say adds one pie
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from itertools import zip_longest
 
 import msgspec
@@ -16,14 +16,21 @@ from msgspec import UNSET
 from picktune.gateway.bodies import ChatCompletion, ChatCompletionChunk, Choice, ChunkChoice, Delta, Usage
 
 # A word with the blanks before it, or a part of one that is long (Chinese has no blanks).
-_PIECE = re.compile(r"\s*\S{1,16}|\s+")
+PIECE = re.compile(r"\s*\S{1,16}|\s+")
+
+DONE = b"data: [DONE]\n\n"
 
 
-async def events(answer: ChatCompletion, *, include_usage: bool) -> AsyncIterator[bytes]:
+async def events(answer: ChatCompletion, *, include_usage: bool) -> AsyncGenerator[bytes, None]:
     """The answer's events, one round of pieces after the other, ended by ``[DONE]``."""
     for chunks in rounds(answer, include_usage=include_usage):
-        yield b"".join(b"data: %b\n\n" % msgspec.json.encode(chunk) for chunk in chunks)
-    yield b"data: [DONE]\n\n"
+        yield b"".join(event(chunk) for chunk in chunks)
+    yield DONE
+
+
+def event(record: object) -> bytes:
+    """A record as one event."""
+    return b"data: %b\n\n" % msgspec.json.encode(record)
 
 
 def rounds(answer: ChatCompletion, *, include_usage: bool) -> Iterator[list[ChatCompletionChunk]]:
@@ -46,7 +53,7 @@ def rounds(answer: ChatCompletion, *, include_usage: bool) -> Iterator[list[Chat
         chunk(ChunkChoice(index=one.index, delta=Delta(role="assistant", content="")))
         for one in answer.choices
     ]
-    texts = [_PIECE.findall(one.message.content or "") for one in answer.choices]
+    texts = [PIECE.findall(one.message.content or "") for one in answer.choices]
     for pieces in zip_longest(*texts):
         yield [
             chunk(ChunkChoice(index=one.index, delta=Delta(content=piece)))

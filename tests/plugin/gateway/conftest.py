@@ -17,7 +17,8 @@ from picktune.app import create_app
 from picktune.service import Service
 from picktune_adapters.registry import Registry
 
-Serve = Callable[[Service], AbstractAsyncContextManager[str]]
+Serve = Callable[..., AbstractAsyncContextManager[str]]
+Listen = Callable[..., AbstractAsyncContextManager[str]]
 
 
 async def until(true: Callable[[], bool], seconds: float = 20.0) -> None:
@@ -37,23 +38,35 @@ class Server(uvicorn.Server):
 
 
 @pytest.fixture
-def serve() -> Serve:
-    """Serves a service, which it starts and closes, and gives the base URL for OpenAI's clients."""
+def listen() -> Listen:
+    """Serves an application on a port of its own, and gives its address."""
 
     @asynccontextmanager
-    async def serving(service: Service) -> AsyncIterator[str]:
+    async def listening(app: Any, **options: Any) -> AsyncIterator[str]:
         with socket.socket() as bound:
             bound.bind(("127.0.0.1", 0))
-            config = uvicorn.Config(create_app(service=service), lifespan="on", log_config=None)
+            config = uvicorn.Config(app, log_config=None, **{"lifespan": "off", **options})
             server = Server(config)
             task = asyncio.create_task(server.serve(sockets=[bound]))
             await until(lambda: server.started)
             try:
-                await service.until_ready(120)
-                yield f"http://127.0.0.1:{bound.getsockname()[1]}{service.settings.prefix}/v1"
+                yield f"http://127.0.0.1:{bound.getsockname()[1]}"
             finally:
                 server.should_exit = True
                 await task
+
+    return listening
+
+
+@pytest.fixture
+def serve(listen: Listen) -> Serve:
+    """Serves a service, which it starts and closes, and gives the base URL for OpenAI's clients."""
+
+    @asynccontextmanager
+    async def serving(service: Service, **options: Any) -> AsyncIterator[str]:
+        async with listen(create_app(service=service), lifespan="on", **options) as url:
+            await service.until_ready(120)
+            yield f"{url}{service.settings.prefix}/v1"
 
     return serving
 

@@ -179,6 +179,15 @@ async def test_a_real_server(vllm_server: Any, tmp_path: Path) -> None:
         assert isinstance(json.loads(one.json()["choices"][0]["message"]["content"])["late"], bool)
         assert one.json()["choices"][0]["logprobs"]["content"]
         assert one.json()["usage"]["prompt_tokens"] > 0
+        live = {**body, "model": "base", "seed": 1, "stream": True, "stream_options": {"include_usage": True}}
+        async with client.stream("POST", CHAT, json=live) as stream:
+            events = [line.removeprefix("data: ") async for line in stream.aiter_lines() if line]
+        chunks = [json.loads(event) for event in events[:-1]]
+        said = "".join(one["choices"][0]["delta"].get("content") or "" for one in chunks[:-1])
+        assert json.loads(said) == json.loads(one.json()["choices"][0]["message"]["content"])
+        assert chunks[-2]["choices"][0]["finish_reason"] == "stop"
+        assert chunks[-1]["usage"] == one.json()["usage"]
+        assert events[-1] == "[DONE]"
         slate = await client.post(CHAT, json={**body, "model": "picktune"})
         assert slate.status_code == 200, slate.text
         for choice in slate.json()["choices"]:
