@@ -125,7 +125,7 @@ def score(
             unlike.packed = False
     scores: list[Scores] = []
     with References(references, model, recipe) as known:
-        for row in packing.bundles(encoded, _SETS_A_ROW):
+        for row in packing.bundles(encoded, _SETS_A_ROW, recipe.row_tokens):
             base = known.of_row(row)
             tuned = base
             if adapter is not None:

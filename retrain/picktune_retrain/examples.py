@@ -96,7 +96,7 @@ def batches_of(found: Examples, recipe: Recipe) -> list[Batch]:
     steps: list[Batch] = [[] for _ in range(max(map(len, (sets, labels, texts))))]
     for kind in (sets, labels, texts):
         for i, chunk in enumerate(kind):
-            steps[i * len(steps) // len(kind)] += bundles(chunk, recipe.batch)
+            steps[i * len(steps) // len(kind)] += bundles(chunk, recipe.batch, recipe.row_tokens)
     return steps
 
 

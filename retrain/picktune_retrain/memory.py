@@ -35,6 +35,7 @@ class Work(Record, frozen=True, kw_only=True):
     """What is to be trained: choice sets of a prompt and ``replies`` replies, in tokens, ``batch`` a step.
 
     ``rank`` is that of an adapter, ``trained_layers`` how many of the last layers ``freeze`` leaves thawed.
+    With ``checkpointing`` the layers keep their inputs only.
     """
 
     method: Method = "lora"
@@ -45,6 +46,7 @@ class Work(Record, frozen=True, kw_only=True):
     reply: Annotated[int, Meta(ge=1)] = 256
     replies: Annotated[int, Meta(ge=1)] = 4
     batch: Annotated[int, Meta(ge=1)] = 4
+    checkpointing: bool = False
     on_gpu: bool = False
 
     @property
@@ -123,8 +125,11 @@ def measure(shape: Shape, work: Work) -> Parts:
         gradients, optimiser = 2 * learned, 12 * learned  # with the fp32 copy of ZeRO, section 3.1
     layers = work.trained_layers if work.method == "freeze" else shape.layers
     rank = work.rank * work.adapts
-    activations = kept(shape, row, size=size, rank=rank, layers=layers, on_gpu=work.on_gpu)
-    attention = weights_of_attention(shape, row, size=size, layers=layers, on_gpu=work.on_gpu)
+    whole = 1 if work.checkpointing else layers  # those that are held as a whole at any moment
+    activations = kept(shape, row, size=size, rank=rank, layers=whole, on_gpu=work.on_gpu)
+    if work.checkpointing:
+        activations += layers * row.tokens * shape.hidden * size
+    attention = weights_of_attention(shape, row, size=size, layers=whole, on_gpu=work.on_gpu)
     lost = _LOST_WRITTEN_OUT if shape.written_out else _LOST
     return Parts(
         weights=_weights(shape, work, learned),

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from functools import partial
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 import msgspec
@@ -77,6 +77,9 @@ def amount(text: str) -> int:
     show_default=True,
     help="How many the method freeze leaves thawed.",
 )
+@click.option(
+    "--checkpointing", is_flag=True, help="Keep the inputs of the layers only and compute the rest again."
+)
 @configured
 def plan(
     settings: Settings,
@@ -87,7 +90,7 @@ def plan(
     card: int | None,
     cards: int,
     tokens: int,
-    **options: int,
+    **options: Any,
 ) -> None:
     """Plan the memory of a training from the model's config.json alone; no weights are read.
 

@@ -17,6 +17,18 @@ F = TypeVar("F", bound=Callable[..., Any])
 _OPTIONS = (
     click.option("--epochs", type=click.IntRange(1, 100), default=RECIPE.epochs, show_default=True),
     click.option("--batch", type=click.IntRange(1, 1024), default=RECIPE.batch, show_default=True),
+    click.option(
+        "--row-tokens",
+        type=click.IntRange(64, 1_000_000),
+        default=RECIPE.row_tokens,
+        show_default=True,
+        help="Tokens that go through the model at once; a step with more adds up the gradients of its rows.",
+    ),
+    click.option(
+        "--checkpointing",
+        is_flag=True,
+        help="Keep the inputs of the layers only and compute the rest again: less memory, more time.",
+    ),
     click.option("--rank", type=click.IntRange(1, 64), default=RECIPE.rank, show_default=True),
     click.option(
         "--learning-rate",

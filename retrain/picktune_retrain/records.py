@@ -33,6 +33,10 @@ class Recipe(Record, frozen=True, kw_only=True):
     is what QLoRA keeps the base in. ``thawed`` is what freeze trains: how many of the last layers, or names
     of modules. ``stages`` are those of progressive; ``virtual_tokens`` those before the prompt, with the
     prompt methods.
+
+    ``row_tokens`` is how many tokens go through the model at once; a step whose sets have more of them takes
+    several rows and adds up their gradients. A set alone may be longer. ``checkpointing`` keeps the inputs
+    of the layers only, and computes them again on the way back: less memory, more time, the same gradient.
     """
 
     method: Literal["lora", "qlora", "full", "freeze", "progressive", "prompt", "p-tuning", "prefix"] = "lora"
@@ -67,6 +71,8 @@ class Recipe(Record, frozen=True, kw_only=True):
     thawed: Annotated[str, Meta(min_length=1, max_length=1000)] = "2"
     virtual_tokens: Annotated[int, Meta(ge=1, le=1024)] = 20
     stages: Annotated[int, Meta(ge=1, le=20)] = 3
+    row_tokens: Annotated[int, Meta(ge=64, le=1_000_000)] = 2048
+    checkpointing: bool = False
 
     def told(self) -> str:
         """Its ``repr`` without what a recipe of before these fields could not say, for fingerprints."""

@@ -29,6 +29,7 @@ from picktune_retrain.examples import Examples, batches, examples, label_weights
 from picktune_retrain.losses import Losses, Tally, known_batches  # noqa: E402
 from picktune_retrain.models import Model  # noqa: E402
 from picktune_retrain.packing import bundles  # noqa: E402
+from picktune_retrain.recompute import recompute_layers  # noqa: E402
 from picktune_retrain.records import Extra, Recipe, SplitName, Step, TrainingRun  # noqa: E402
 from picktune_retrain.references import References  # noqa: E402
 
@@ -84,6 +85,8 @@ def train(
     held = [encoding.encode(one, model.tokenizer, recipe) for one in validation]
     encoded = [*found.all, *held]
     forward.choose_layout(model, encoded)
+    if recipe.checkpointing:
+        recompute_layers(model)
     staged = recipe.method == "progressive"
     keeper = Keeper(state, weights, optimizer, whole=not staged)
     places = {shown: torch.tensor(values, device=model.device) for shown, values in (offsets or {}).items()}
@@ -91,7 +94,7 @@ def train(
     # Batches are made up once, each of rows of several examples; an epoch only takes them in another order.
     # So the reference, which is the base itself, is computed once, in the very rows of the policy, and kept.
     steps = batches(found, recipe)
-    checks = list(bundles(held, recipe.batch))
+    checks = list(bundles(held, recipe.batch, recipe.row_tokens))
     fingerprint = _fingerprint(encoded, len(found.all), model, recipe, offsets)
     losses = Losses(model, recipe, objectives, places, label_weights(found.labels, recipe))
     judge = Losses(model, recipe, {"choice": 1.0}, places)
