@@ -38,6 +38,7 @@ Action = Literal[
     "consent_changed",
     "forgotten",
     "held_exported",
+    "hold_out_frozen",
 ]
 
 

@@ -9,7 +9,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -20,6 +20,7 @@ from picktune.records import AnnotatorRole
 from picktune.settings import load_settings
 
 from picktune_retrain.budget import duration
+from picktune_retrain.dataoptions import data_of, data_options, moment, standard_of, standard_options
 from picktune_retrain.gate import Gate
 from picktune_retrain.plan import Plan, Summary
 from picktune_retrain.recipes import recipe_of, recipe_options
@@ -37,17 +38,6 @@ WORDS = {
     Summary.NOTHING_TO_DO: "nothing to do",
     Summary.NOT_ADMITTED: "not admitted",
 }
-
-
-def moment(text: str) -> datetime:
-    """A date or a moment in ISO 8601, made aware; without an offset it is UTC."""
-    try:
-        read = datetime.fromisoformat(text)
-    except ValueError:
-        raise click.BadParameter(
-            f"{text!r} is no moment; write it like 2026-11-24 or 2026-11-24T02:15+01:00"
-        ) from None
-    return read if read.tzinfo else read.replace(tzinfo=UTC)
 
 
 @click.command()
@@ -86,6 +76,16 @@ def moment(text: str) -> datetime:
     metavar="NATS",
     help="Do not admit an adapter that is farther from the base, a token.",
 )
+@click.option(
+    "--freeze-at",
+    type=click.IntRange(0),
+    default=PLAN.freeze_at,
+    show_default=True,
+    metavar="PICKS",
+    help="Freeze the hold-out at the first night with so many held-out picks; 0 never does.",
+)
+@data_options
+@standard_options
 @recipe_options
 @click.option("--force", is_flag=True, help="Train even if nothing is new since the last night.")
 @click.option("--fresh", is_flag=True, help="Leave an interrupted night behind and begin a new one.")
@@ -142,6 +142,8 @@ def nightly(
         settings = load_settings(config, home=home, model=model, roles=roles or None)
         plan = Plan(
             recipe=recipe_of(flags),
+            data=data_of(flags),
+            standard=standard_of(flags),
             gate=Gate(min_sets=min_held_out, max_kl=max_kl),
             min_picks=min_picks,
             until=until,

@@ -9,6 +9,7 @@ from picktune.records import ChoiceSet, Message, Record
 
 from picktune_retrain.conduct import Conduct, conduct
 from picktune_retrain.drift import Drift
+from picktune_retrain.frozen import FrozenFigures
 from picktune_retrain.replies import BASE, Golden, GoldenOutcome, SideBySide, speak, spread
 from picktune_retrain.rivals import Rival, TagFigures
 
@@ -26,6 +27,7 @@ class Comparison(Record, frozen=True, kw_only=True):
     conduct: tuple[Conduct, ...] = ()
     golden: tuple[GoldenOutcome, ...] = ()
     replies: tuple[SideBySide, ...] = ()
+    frozen: FrozenFigures | None = None
 
 
 class Spoken(Record, frozen=True, kw_only=True):

@@ -3,10 +3,14 @@
 PicktuneError
 └── NightError
     ├── DatasetNotFound (LookupError)
+    ├── DatasetAmbiguous (LookupError)
     ├── DatasetCorrupt (ValueError)
     ├── NightRunning (RuntimeError)
     ├── NightStopped (RuntimeError)
+    ├── HoldOutExists (ValueError)
+    ├── HoldOutChanged (ValueError)
     ├── StateCorrupt (ValueError)
+    ├── WrittenByNewer (RuntimeError)
     ├── BaseChanged (RuntimeError)
     ├── DiskFull (OSError)
     └── TrainingError
@@ -18,6 +22,8 @@ PicktuneError
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 from picktune.errors import PicktuneError
@@ -35,7 +41,26 @@ class DatasetNotFound(NightError, LookupError):
     code = "dataset_not_found"
 
     def __init__(self, dataset_id: str, folder: Path) -> None:
-        super().__init__(f"no dataset with id {dataset_id!r} in {folder}", field="dataset_id")
+        super().__init__(
+            f"no dataset with id {dataset_id!r} in {folder}; picktune dataset list names those that are "
+            f"there, "
+            "and picktune dataset build makes one",
+            field="dataset_id",
+        )
+
+
+class DatasetAmbiguous(NightError, LookupError):
+    """Several stored dataset versions have ids that begin so."""
+
+    code = "dataset_ambiguous"
+
+    def __init__(self, beginning: str, ids: Sequence[str]) -> None:
+        super().__init__(
+            f"{beginning!r} is how {len(ids)} datasets begin ({', '.join(one[:12] for one in ids[:5])}); "
+            f"write "
+            "more of the id",
+            field="dataset_id",
+        )
 
 
 class DatasetCorrupt(NightError, ValueError):
@@ -63,6 +88,44 @@ class StateCorrupt(NightError, ValueError):
 
     def __init__(self, path: Path, why: str, remedy: str) -> None:
         super().__init__(f"{path} cannot be read ({why}); {remedy}")
+
+
+class WrittenByNewer(NightError, RuntimeError):
+    """A file has a format that only a newer Picktune knows."""
+
+    code = "written_by_newer"
+
+    def __init__(self, path: Path, found: int, known: int) -> None:
+        super().__init__(
+            f"{path} was written by a newer Picktune (format {found}; this one knows up to {known}); upgrade "
+            "with: pip install --upgrade picktune. Nothing was changed"
+        )
+
+
+class HoldOutExists(NightError, ValueError):
+    """A hold-out was frozen before, and there is one for good."""
+
+    code = "hold_out_exists"
+
+    def __init__(self, name: str, rows: int, at: datetime) -> None:
+        super().__init__(
+            f"the hold-out {name!r} ({rows} picks) was frozen on {at:%Y-%m-%d}, and is never frozen anew: "
+            "nights are compared by it",
+            field="name",
+        )
+
+
+class HoldOutChanged(NightError, ValueError):
+    """A pick of the frozen hold-out says something else than it did when it was frozen."""
+
+    code = "hold_out_changed"
+
+    def __init__(self, name: str, slate_id: str) -> None:
+        super().__init__(
+            f"slate {slate_id!r} of the frozen hold-out {name!r} is not what it was when it was frozen; "
+            f"check "
+            "the log with picktune verify, and bring it back from a backup"
+        )
 
 
 class BaseChanged(NightError, RuntimeError):

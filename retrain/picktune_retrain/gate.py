@@ -31,6 +31,7 @@ CheckName = Literal[
     "refusing",
     "length",
     "golden",
+    "frozen",
 ]
 Share = Annotated[float, Meta(ge=0.0, le=1.0)]
 Nats = Annotated[float, Meta(ge=0.0)]
@@ -112,6 +113,8 @@ def _compared(comparison: Comparison, gate: Gate) -> Iterator[Check]:
             yield Check(
                 name="champion", passed=rival.gain_high >= 0, figure=rival.gain_high, bar=0, about=name
             )
+    if held := comparison.frozen:
+        yield Check(name="frozen", passed=held.gain_high >= 0, figure=held.gain_high, bar=0, about=held.name)
     if comparison.by_tag:
         worst = min(comparison.by_tag, key=lambda one: one.gain_high)
         yield Check(name="tag", passed=worst.gain_high >= 0, figure=worst.gain_high, bar=0, about=worst.tag)
@@ -174,6 +177,11 @@ def reason(check: Check) -> str:
         case "champion":
             verb = "not surely worse" if fine else "surely worse"
             return f"it is {verb} than the champion {about} (at best {figure:+.3f} nats a set, 95 %)"
+        case "frozen":
+            verb = "not surely worse" if fine else "surely worse"
+            return (
+                f"it is {verb} than chance on the frozen hold-out {about} (at best {figure:+.3f} nats a set)"
+            )
         case "tag":
             verb = "not surely worse" if fine else "surely worse"
             return f"tag {about!r} does worst, and {verb} than chance (at best {figure:+.3f} nats a set)"

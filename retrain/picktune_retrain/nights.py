@@ -25,7 +25,7 @@ from picktune_adapters import disk
 from picktune_retrain.basemodel import BaseModel
 from picktune_retrain.errors import DiskFull, NightRunning, NightStopped, StateCorrupt, TrainingInterrupted
 from picktune_retrain.gate import Gate
-from picktune_retrain.records import Recipe
+from picktune_retrain.records import DataRecipe, Recipe
 
 Result = Literal["admitted", "not_admitted", "abandoned"]
 STAGES = ("train", "evaluate", "compare", "decide", "register", "challenge", "report")
@@ -50,6 +50,7 @@ class Manifest(Record, frozen=True, kw_only=True):
     gate: Gate
     base: BaseModel
     dataset_id: str
+    data: DataRecipe = DataRecipe()
     done: tuple[str, ...] = ()
     failures: int = 0
     failure: str | None = None

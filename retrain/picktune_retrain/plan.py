@@ -9,23 +9,30 @@ from msgspec import Meta
 from picktune.records import Record
 from picktune_adapters import AdapterVersion
 
+from picktune_retrain.dataset import Standard
 from picktune_retrain.gate import Gate
-from picktune_retrain.records import DatasetVersion, Decision, Evaluation, Recipe, Step
+from picktune_retrain.records import DataRecipe, DatasetVersion, Decision, Evaluation, Recipe, Step
 
 
 class Plan(Record, frozen=True, kw_only=True):
     """What is asked of a night beside the settings.
 
     ``min_picks`` is how many usable picks the log must hold; ``until`` leaves out those from that moment on.
-    ``force`` trains even if nothing is new; ``fresh`` leaves an interrupted night behind; ``new_base`` allows
-    a base model other than the one under the adapters in service. ``locale`` is the language that the report
-    opens in. ``stop_after`` is how long the run may take: then it saves and stops, and the next run goes on.
-    ``min_free`` is in GiB: with less room on the disk it does not begin. ``replies`` is how many held-out
-    prompts the models answer for the report.
+    ``force`` trains even if nothing is new; ``fresh`` leaves an interrupted night behind; ``new_base``
+    allows a base model other than the one under the adapters in service. ``locale`` is the language that the
+    report opens in. ``stop_after`` is how long the run may take: then it saves and stops, and the next run
+    goes on. ``min_free`` is in GiB: with less room on the disk it does not begin. ``replies`` is how many
+    held-out prompts the models answer for the report. ``data`` says which picks are learned from,
+    ``standard`` how good they must be, unless ``allow_poor``; at the first night with ``freeze_at`` held-out
+    picks these become the frozen hold-out (nought: never).
     """
 
     recipe: Recipe = Recipe()
     gate: Gate = Gate()
+    data: DataRecipe = DataRecipe()
+    standard: Standard = Standard()
+    allow_poor: bool = False
+    freeze_at: Annotated[int, Meta(ge=0)] = 50
     min_picks: Annotated[int, Meta(ge=1)] = 50
     until: datetime | None = None
     force: bool = False

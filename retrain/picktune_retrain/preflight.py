@@ -15,6 +15,7 @@ from picktune_adapters.registry import Registry
 
 from picktune_retrain import mixture, nights
 from picktune_retrain.basemodel import BaseModel
+from picktune_retrain.dataset import too_poor
 from picktune_retrain.errors import BaseChanged
 from picktune_retrain.nights import Manifest, Night
 from picktune_retrain.plan import Plan
@@ -62,12 +63,12 @@ def nothing_to_do(
     """Why there is no reason to train tonight; ``None`` if there is one."""
     picks, held_out = sum(version.counts.values()), version.counts["test"]
     if picks < plan.min_picks:
-        left_out = sum(version.dropped.values())
-        others = f" ({left_out} more cannot be used)" if left_out else ""
         return (
-            f"{picks} usable picks in the log{others}, and {plan.min_picks} are needed; collect more, or "
-            "lower --min-picks"
+            f"{picks} usable picks in the log{_others(version)}, and {plan.min_picks} are needed; collect "
+            "more, or lower --min-picks"
         )
+    if not plan.allow_poor and (why := too_poor(version, plan.standard)):
+        return f"too poor to learn from: {why}. --allow-poor trains all the same"
     if held_out < plan.gate.min_sets or not version.counts["validation"]:
         spread = sum(version.conversations.values())
         return (
@@ -83,21 +84,35 @@ def nothing_to_do(
     if plan.force or not finished:
         return None
     last = finished[-1].manifest
-    if last.dataset_id == version.id and _asked(last) == (
-        plan.recipe,
-        plan.gate,
-        settings.roles,
-        base.sha256,
-    ):
+    if last.dataset_id == version.id and _asked(last) == _wanted(settings, plan, base):
         return (
             f"nothing new in the log since night {last.id} ({picks} picks); use --force to train all the same"
         )
     return None
 
 
+def _others(version: DatasetVersion) -> str:
+    left_out = sum(version.dropped.values())
+    parts = []
+    if left_out:
+        why = ", ".join(f"{rule} {count}" for rule, count in version.dropped.items())
+        parts.append(f"{left_out} more cannot be used: {why}; see picktune dataset why")
+    if version.unselected:
+        parts.append(f"{version.unselected} are not selected")
+    return f" ({'; '.join(parts)})" if parts else ""
+
+
 def _unfed(version: DatasetVersion, plan: Plan) -> str | None:
     """Why the log has nothing for the objectives of the plan; ``None`` if one of them has something."""
     objectives = mixture.weights_of(plan.recipe.objective)
+    labels = version.quality
+    if set(objectives) == {"kto"} and labels and bool(labels.liked) != bool(labels.disliked):
+        only, missing = ("liked", "disliked") if labels.liked else ("disliked", "liked")
+        count = labels.liked + labels.disliked
+        return (
+            f"the objective kto tells liked replies from disliked ones, and all {count} to train on are "
+            f"{only}; collect {missing} ones too, or train with --objective choice"
+        )
     needs: dict[str, ExtraKind] = {"kto": "labelled", "sft": "written"}
     if any(name not in needs or version.extras.get(needs[name]) for name in objectives):
         return None
@@ -125,7 +140,7 @@ def interrupted(
             why = "a fresh start is asked for"
         elif made.base.sha256 != base.sha256:
             why = f"the base model has changed since it began (it was {made.base.name})"
-        elif _asked(made) != (plan.recipe, plan.gate, settings.roles, base.sha256):
+        elif _asked(made) != _wanted(settings, plan, base):
             why = "it was asked to train differently"
         elif plan.until is not None and plan.until != made.until:
             why = "it was asked to end at another moment"
@@ -143,4 +158,8 @@ def interrupted(
 
 
 def _asked(manifest: Manifest) -> tuple[object, ...]:
-    return manifest.recipe, manifest.gate, manifest.roles, manifest.base.sha256
+    return manifest.recipe, manifest.gate, manifest.roles, manifest.base.sha256, manifest.data
+
+
+def _wanted(settings: Settings, plan: Plan, base: BaseModel) -> tuple[object, ...]:
+    return plan.recipe, plan.gate, settings.roles, base.sha256, plan.data

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
 from msgspec import Meta, field
@@ -146,13 +146,85 @@ Extra = Labelled | Written | Tie | Scenario
 ExtraKind = Literal["labelled", "written", "tie", "scenario"]
 
 
+class DataRecipe(Record, frozen=True, kw_only=True):
+    """Which picks are learned from, beside whose they are and until when; whatever is left out selects all.
+
+    ``since`` is a moment and ``days`` a window that ends where the dataset does; of both the later counts.
+    ``tags``: rows with at least one of them; ``campaigns``: rows of one of these; ``locales``: in one of
+    them, ``zh`` being in ``zh-CN`` too. Of quality: ``min_agreement``, the share of those who decided on the
+    same replies that picked the same one, ``min_dwell_ms``, for which they were looked at, and ``min_score``,
+    the mean of the experts' scores of the picked reply from 0 to 1; what has no dwell time, no second opinion
+    or no score is kept. ``replay`` is the share of older picks among
+    those to train on, where ``since`` or ``days`` leaves some out.
+
+    Cleaning: ``longest_reply`` and ``longest_prompt`` are in characters; ``most_a_minute`` are the picks that
+    a person can give in a minute; ``one_place`` is from how many picks on an annotator who always picks the
+    same place is left out. Nought turns each of them off.
+    """
+
+    since: datetime | None = None
+    days: Annotated[float, Meta(gt=0.0, le=36_500.0)] | None = None
+    tags: tuple[str, ...] = ()
+    campaigns: tuple[str, ...] = ()
+    locales: tuple[str, ...] = ()
+    min_agreement: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.0
+    min_dwell_ms: Annotated[int, Meta(ge=0)] = 0
+    min_score: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.0
+    replay: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.0
+    longest_reply: Annotated[int, Meta(ge=0)] = 8_000
+    longest_prompt: Annotated[int, Meta(ge=0)] = 200_000
+    most_a_minute: Annotated[int, Meta(ge=0)] = 60
+    one_place: Annotated[int, Meta(ge=0)] = 30
+
+    def begins(self, until: datetime) -> datetime | None:
+        """From when on picks count, in a dataset of those before ``until``."""
+        window = None if self.days is None else until - timedelta(days=self.days)
+        return max((one for one in (self.since, window) if one is not None), default=None)
+
+
+class Dropped(Record, frozen=True, kw_only=True):
+    """A row that a dataset leaves out, by which rule, and what it was about. It holds nobody's words."""
+
+    slate_id: str
+    decided_at: datetime
+    rule: str
+    detail: str = ""
+
+
+class Quality(Record, frozen=True, kw_only=True):
+    """What a dataset's picks say of themselves, for "quality before quantity".
+
+    ``pairs`` are pairs of different people's picks on the same replies, ``agreeing`` those that picked the
+    same, and ``by_chance`` how many would if they picked blindly. ``one_place`` is the share of picks at the
+    place that is picked most, on slates of the commonest size ``shown``; ``one_person`` and ``one_reply`` are
+    those of the most prolific annotator and of the words that are picked most. ``unusable`` is the share of
+    the rows read that a rule left out, not counting second imports of the same ones.
+    """
+
+    picks: int = 0
+    annotators: int = 0
+    pairs: int = 0
+    agreeing: int = 0
+    by_chance: float = 0.0
+    shown: int = 0
+    one_place: float = 0.0
+    one_person: float = 0.0
+    one_reply: float = 0.0
+    unusable: float = 0.0
+    liked: int = 0
+    disliked: int = 0
+
+
 class DatasetVersion(Record, frozen=True, kw_only=True):
     """A frozen selection of choice sets; ``id`` is the SHA-256 of its rows and its splits.
 
-    ``counts`` are choice sets by split; ``dropped`` counts the rows that were left out, by reason. ``extras``
-    counts what else it holds to train on, by kind.
+    ``counts`` are choice sets by split; ``dropped`` counts the rows that were left out, by reason, and
+    ``unselected`` those that were not asked for. ``extras`` counts what else it holds to train on, by kind.
+    ``replayed`` are older picks among those to train on; ``frozen`` how many of the held-out ones belong to
+    the frozen hold-out ``hold_out``.
     """
 
+    format: int = 1
     id: str
     until: datetime
     counts: dict[str, int]
@@ -162,12 +234,19 @@ class DatasetVersion(Record, frozen=True, kw_only=True):
     simulated: bool
     created_at: datetime
     extras: dict[ExtraKind, int] = field(default_factory=dict)
+    roles: tuple[AnnotatorRole, ...] = ()
+    recipe: DataRecipe = DataRecipe()
+    quality: Quality | None = None
+    unselected: int = 0
+    replayed: int = 0
+    hold_out: str | None = None
+    frozen: int = 0
 
 
 class Dataset(Record, frozen=True, kw_only=True):
-    """A dataset version with its rows, which may lie on the disk and are read when somebody looks at them.
+    """A dataset version with its rows, which may lie on disk: take them one at a time where they may be many.
 
-    ``extras``, by split, are what objectives other than choice want.
+    ``extras``, by split, are what objectives other than choice want; ``dropped`` are the rows left out.
     """
 
     version: DatasetVersion
@@ -175,6 +254,7 @@ class Dataset(Record, frozen=True, kw_only=True):
     validation: Sequence[ChoiceSet]
     test: Sequence[ChoiceSet]
     extras: dict[SplitName, tuple[Extra, ...]] = field(default_factory=dict)
+    dropped: tuple[Dropped, ...] = ()
 
 
 class Step(Record, frozen=True, kw_only=True):

@@ -24,6 +24,7 @@ from picktune_retrain.comparison import LONGEST_REPLY, Comparison, let_them_spea
 from picktune_retrain.drift import measure_drift
 from picktune_retrain.errors import NightStopped
 from picktune_retrain.evaluate import Judgement, evaluate, outcomes, rewards
+from picktune_retrain.frozen import on_hold_out
 from picktune_retrain.mixture import wanted
 from picktune_retrain.nights import Manifest, Night
 from picktune_retrain.plan import Plan, Watch
@@ -62,6 +63,7 @@ class Stages:
         """The dataset as the log stands, nothing of it written yet."""
         self.watch.stage("read the log")
         now = self.now()
+        folder = self.home / "datasets"
         reader = SQLiteLogReader(self.settings.log_path)
         try:
             return datasets.build_dataset(
@@ -70,19 +72,24 @@ class Stages:
                 roles=self.settings.roles,
                 seed=self.plan.recipe.seed,
                 now=now,
-                earlier=datasets.load_splits(self.home / "datasets"),
+                earlier=datasets.load_splits(folder),
                 extras=wanted(self.plan.recipe),
+                recipe=self.plan.data,
+                hold_out=datasets.load_hold_out(folder),
                 spool=self.home,
             )
         finally:
             reader.close()
 
     def begin(self, base: BaseModel, dataset: Dataset) -> Night:
-        """Keep the dataset and its split for good, then open the night's folder."""
-        datasets.save_splits(dataset, self.home / "datasets")
-        datasets.save_dataset(dataset, self.home / "datasets")
+        """Keep the dataset and its split for good, freeze a hold-out if it is time, and open the folder."""
+        folder, now = self.home / "datasets", self.now()
+        datasets.save_splits(dataset, folder)
+        datasets.save_dataset(dataset, folder)
         datasets.save_lineage(dataset, self.home)
-        now = self.now()
+        if 0 < self.plan.freeze_at <= len(dataset.test) and datasets.load_hold_out(folder) is None:
+            made = datasets.freeze(dataset.test, folder, name="first", dataset_id=dataset.version.id, now=now)
+            self.watch.note(f"{len(made.rows)} held-out picks are frozen for good as hold-out {made.name!r}")
         return nights.begin(
             self.home,
             Manifest(
@@ -94,6 +101,7 @@ class Stages:
                 gate=self.plan.gate,
                 base=base,
                 dataset_id=dataset.version.id,
+                data=self.plan.data,
             ),
         )
 
@@ -169,14 +177,16 @@ class Stages:
         made, sets = night.manifest, dataset.test
         seed, adapter = made.recipe.seed, night.folder / "adapter"
         # A night that an earlier version began kept no scores.
-        ours = _rewards(judged.scores or self.evaluate(night, dataset).scores, made.recipe)
+        scored = judged.scores or self.evaluate(night, dataset).scores
+        ours = _rewards(scored, made.recipe)
         rivals = [against_places(sets, ours, learn_places(dataset.train), seed=seed)]
-        champion = self._champion(made)
+        champion, theirs = self._champion(made), None
         golden = golden_prompts(self.home)
+        hold_out = datasets.load_hold_out(self.home / "datasets")
         with _hushed():
             if champion is not None:
                 _, folder, recipe = champion
-                theirs = score(
+                scores = score(
                     sets,
                     base_model=made.base.name,
                     adapter=folder,
@@ -184,7 +194,8 @@ class Stages:
                     references=self.references,
                     progress=self._scored,
                 )
-                rivals.append(against_champion(sets, ours, _rewards(theirs, recipe), seed=seed))
+                theirs = _rewards(scores, recipe)
+                rivals.append(against_champion(sets, ours, theirs, seed=seed))
             drift = measure_drift(
                 sets,
                 base_model=made.base.name,
@@ -209,6 +220,7 @@ class Stages:
             conduct=spoken.conduct,
             golden=spoken.golden,
             replies=spoken.replies,
+            frozen=on_hold_out(hold_out, sets, scored, ours, theirs, seed=seed) if hold_out else None,
         )
 
     def _champion(self, made: Manifest) -> tuple[str, Path, Recipe] | None:

@@ -1,25 +1,50 @@
-"""A dataset version: what the log holds at a moment, cleaned, split and named by its content."""
+"""A dataset version: what the log holds at a moment, selected, cleaned, split and named by its content."""
 
 from __future__ import annotations
 
 import hashlib
-import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import structs
+import numpy as np
+import numpy.typing as npt
 from picktune.log.base import LogReader
 from picktune.records import AnnotatorRole, ChoiceSet
 
-from picktune_retrain.dataset.clean import clean
-from picktune_retrain.dataset.extras import encode_extra, read_extras, read_scenarios, scenario_rows
-from picktune_retrain.dataset.rows import Rows, Spool
-from picktune_retrain.dataset.split import SHARES, Splits, deal, remember
-from picktune_retrain.records import Dataset, DatasetVersion, Extra, ExtraKind, Scenario, SplitName
+from picktune_retrain.dataset.extras import Row, encode_extra, read_extras, read_scenarios, scenario_rows
+from picktune_retrain.dataset.holdout import Frozen, HoldOut
+from picktune_retrain.dataset.pool import Pool
+from picktune_retrain.dataset.quality import measure
+from picktune_retrain.dataset.rows import Rows
+from picktune_retrain.dataset.select import extra_selection, poor_rows
+from picktune_retrain.dataset.split import (
+    LEFT_OUT,
+    SHARES,
+    SPLITS,
+    Splits,
+    deal,
+    deal_nodes,
+    remember_nodes,
+)
+from picktune_retrain.records import (
+    DataRecipe,
+    Dataset,
+    DatasetVersion,
+    Dropped,
+    Extra,
+    ExtraKind,
+    Labelled,
+    SplitName,
+)
+
+PLAIN = DataRecipe()
+# What a second import leaves, or what is on both sides already, says nothing of how good picks are.
+BLAMELESS = ("repeated", "bridges_splits")
 
 
 def build_dataset(
@@ -31,81 +56,98 @@ def build_dataset(
     now: datetime,
     earlier: Splits | None = None,
     extras: Collection[ExtraKind] = (),
+    recipe: DataRecipe = PLAIN,
+    hold_out: HoldOut | None = None,
     spool: Path | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> Dataset:
     """Freeze the standing picks made by ``roles`` before ``until``, and ``extras`` of these kinds.
 
     Conversations that ``earlier`` places keep their place: pass what ``load_splits`` gives, and hand the
     dataset to ``save_splits`` for its places to last. The same log with the same ``earlier`` gives the same
     id. ``seed`` decides only where *new* conversations go. Extras follow the choice sets of their
-    conversation, and change neither their places nor, where there are none, the id.
+    conversation, and change neither their places nor, where there are none, the id. What ``hold_out`` froze
+    is in the test split whatever the recipe selects; raises ``HoldOutChanged`` if the log says otherwise now.
 
-    The rows are put down in a file without a name, in the folder ``spool`` (the system's for temporary files
-    unless given), and read from there, so that they need not fit into the memory.
+    The rows are streamed: they go to a nameless file in ``spool`` (or where the system keeps such files), and
+    what stays in memory is about 700 bytes a row. ``progress`` hears now and then how many have been read.
     """
-    rows = _put_down(reader.choice_sets(until=until, roles=tuple(roles)), spool)
-    kept, dropped = clean(rows)
-    by_split, bridging = deal(kept, earlier or Splits(), seed=seed)
-    if bridging:
-        dropped["bridges_splits"] = bridging
-    found: dict[SplitName, list[Extra]] = {}
-    if extras:
-        others, faults = read_extras(reader, extras, until=until, roles=roles)
-        dealt, bridging = deal(others, remember(earlier or Splits(), by_split), seed=seed)
-        if bridging:
-            faults["bridges_splits"] = faults.get("bridges_splits", 0) + bridging
-        for reason, count in sorted(faults.items()):
-            dropped[reason] = dropped.get(reason, 0) + count
-        scenarios = read_scenarios(reader, until=until, roles=roles) if "scenario" in extras else {}
-        found = {
-            name: [*dealt[name], *scenario_rows([*by_split[name], *dealt[name]], scenarios)]
-            for name in SHARES
-        }
-    return assemble(by_split, until=until, dropped=dropped, now=now, extras=found)
-
-
-def assemble(
-    by_split: Mapping[SplitName, Sequence[ChoiceSet]],
-    *,
-    until: datetime,
-    dropped: dict[str, int],
-    now: datetime,
-    extras: Mapping[SplitName, Sequence[Extra]] | None = None,
-) -> Dataset:
-    """A dataset out of rows that are split already."""
-    frozen = {name: tuple(members) for name, members in (extras or {}).items() if members}
-    others = [row for members in frozen.values() for row in members if not isinstance(row, Scenario)]
-    kinds: Counter[ExtraKind] = Counter(kind_of(row) for row in frozen.get("train", ()))
-    conversations: dict[str, int] = {}
-    people: set[tuple[AnnotatorRole, str]] = {(row.role, row.annotator) for row in others}
-    for name, members in by_split.items():
-        seen: set[str] = set()
-        for row in members:
-            seen.add(row.conversation_id)
-            people.add((row.role, row.annotator))
-        conversations[name] = len(seen)
-    version = DatasetVersion(
-        id=dataset_id(by_split, frozen),
+    earlier = earlier or Splits()
+    pool = Pool(
+        recipe,
         until=until,
-        counts={name: len(members) for name, members in by_split.items()},
-        conversations=conversations,
-        annotators=len(people),
-        dropped=dropped,
-        simulated=any(role == "model" for role, _ in people),
-        created_at=now,
-        extras=dict(sorted(kinds.items())),
+        earlier=earlier,
+        frozen=Frozen(hold_out) if hold_out else None,
+        poor=poor_rows(reader, recipe, until=until, roles=roles),
+        spool=spool,
     )
+    pool.take(reader.choice_sets(until=until, roles=tuple(roles)), progress)
+    kept = pool.clean()
+    # Rows that a rule left out are not placed either, as if they were not there.
+    order = pool.order()
+    kept_rows = order[kept[order]]
+    pool.openings.keep(kept_rows)
+    dealt = deal_nodes(pool.openings, earlier, seed=seed)
+    places = remember_nodes(earlier, pool.openings, dealt)
+    sides = np.full(len(pool), LEFT_OUT, dtype=np.int8)
+    sides[kept_rows] = dealt
+    pool.drop(kept & (sides == LEFT_OUT), "bridges_splits")
+    old, held = pool.column("old") > 0, pool.column("held") > 0
+    replayed = _replayed(pool, (sides == SPLITS.index("train")) & old, sides, recipe, seed)
+    chosen = (sides != LEFT_OUT) & (~old | replayed | held)
+    which = {name: order[chosen[order] & (sides[order] == n)] for n, name in enumerate(SPLITS)}
+    by_split: dict[SplitName, Rows[ChoiceSet]] = {name: pool.rows(some) for name, some in which.items()}
+
+    found: dict[SplitName, tuple[Extra, ...]] = {}
+    dropped = sorted(pool.dropped, key=lambda one: (one.decided_at, one.slate_id, one.rule))
+    people = set().union(*(pool.people(some) for some in which.values()))
+    if extras:
+        others, faults = read_extras(reader, extras, extra_selection(recipe, until, roles))
+        placed, bridging = deal(others, places, seed=seed)
+        dropped += faults + [_bridging(row) for row in bridging]
+        known = read_scenarios(reader, until=until, roles=roles) if "scenario" in extras else {}
+        for name in SHARES:
+            if some := (*placed[name], *scenario_rows(chain(by_split[name], placed[name]), known)):
+                found[name] = some
+        people |= {(row.role, row.annotator) for some in placed.values() for row in some}
+    labels = [row.desirable for row in found.get("train", ()) if isinstance(row, Labelled)]
+    everything = np.concatenate(list(which.values()))
+    at = np.zeros(len(pool), dtype=np.int64)
+    at[kept_rows] = np.arange(len(kept_rows))
+    blamed = sum(one.rule not in BLAMELESS for one in pool.dropped)
+    kinds: Counter[ExtraKind] = Counter(_kind_of(row) for row in found.get("train", ()))
     return Dataset(
-        version=version,
-        train=by_split["train"],
-        validation=by_split["validation"],
-        test=by_split["test"],
-        extras=frozen,
+        version=DatasetVersion(
+            id=dataset_id({name: rows.lines() for name, rows in by_split.items()}, found),
+            until=until,
+            counts={name: len(rows) for name, rows in by_split.items()},
+            conversations={name: pool.conversations(at[some]) for name, some in which.items()},
+            annotators=len(people),
+            dropped=dict(sorted(Counter(one.rule for one in dropped).items())),
+            simulated=any(role == "model" for role, _ in people),
+            created_at=now,
+            extras=dict(sorted(kinds.items())),
+            roles=tuple(roles),
+            recipe=recipe,
+            quality=measure(
+                pool.columns(np.sort(everything)),
+                dropped=blamed,
+                liked=sum(labels),
+                disliked=len(labels) - sum(labels),
+            ),
+            unselected=pool.unselected + int(((sides != LEFT_OUT) & ~chosen).sum()),
+            replayed=int((chosen & old & ~held).sum()),
+            hold_out=hold_out.name if hold_out else None,
+            frozen=int((chosen & held).sum()),
+        ),
+        **by_split,
+        extras=found,
+        dropped=tuple(dropped),
     )
 
 
 def dataset_id(
-    by_split: Mapping[SplitName, Sequence[ChoiceSet]],
+    by_split: Mapping[SplitName, Iterable[bytes]],
     extras: Mapping[SplitName, Sequence[Extra]] | None = None,
 ) -> str:
     """SHA-256 (hex) over the splits' names and their rows as canonical JSON lines, in order.
@@ -115,7 +157,7 @@ def dataset_id(
     digest = hashlib.sha256()
     for name in SHARES:
         digest.update(f"{name}\n".encode())
-        for line in encoded(by_split[name]):
+        for line in by_split[name]:
             digest.update(line)
     for name in SHARES:
         for place, extra in enumerate((extras or {}).get(name, ())):
@@ -124,33 +166,39 @@ def dataset_id(
     return digest.hexdigest()
 
 
-def kind_of(row: Extra) -> ExtraKind:
-    """The kind of an extra row, as its line of JSON says it."""
-    kind: Any = row.__struct_config__.tag
-    found: ExtraKind = kind
-    return found
-
-
 def encode(row: ChoiceSet) -> bytes:
     """A row as its line of JSON: fields in a fixed order, UTF-8, no spaces."""
     return msgspec.json.encode(row, order="deterministic") + b"\n"
 
 
-def encoded(rows: Sequence[ChoiceSet]) -> Iterator[bytes]:
+def encoded(rows: Sequence[ChoiceSet]) -> Iterable[bytes]:
     """The lines of rows; those that lie in a file are taken from there."""
     return rows.lines() if isinstance(rows, Rows) else map(encode, rows)
 
 
-def _put_down(rows: Iterable[ChoiceSet], folder: Path | None) -> Rows[ChoiceSet]:
-    """The rows in their order, in a file."""
-    spool = Spool(ChoiceSet, folder)
-    order = []
-    for row in rows:
-        # JSON has no word for what is no number; either is no weight.
-        spool.add(row if math.isfinite(row.weight) else structs.replace(row, weight=0.0))
-        order.append(_order(row))
-    return spool.rows().pick_out(sorted(range(len(order)), key=order.__getitem__))
+def _replayed(
+    pool: Pool, older: npt.NDArray[np.bool_], sides: npt.NDArray[np.int8], recipe: DataRecipe, seed: int
+) -> npt.NDArray[np.bool_]:
+    """Which of the older picks are trained on once more: as many as make up the recipe's share, by hash."""
+    chosen = np.zeros(len(pool), dtype=bool)
+    candidates = np.flatnonzero(older)
+    new = int(((sides == SPLITS.index("train")) & (pool.column("old") == 0)).sum())
+    count = min(len(candidates), round(recipe.replay / (1 - recipe.replay) * new))
+    by_hash = sorted(
+        candidates.tolist(), key=lambda i: hashlib.sha256(f"replay:{seed}:{pool.slate(i)}".encode()).digest()
+    )
+    chosen[by_hash[:count]] = True
+    return chosen
 
 
-def _order(row: ChoiceSet) -> tuple[datetime, str, str]:
-    return row.decided_at, row.slate_id, row.annotator
+def _bridging(row: Row) -> Dropped:
+    return Dropped(slate_id=row.slate_id, decided_at=row.decided_at, rule="bridges_splits")
+
+
+def _kind_of(row: Extra) -> ExtraKind:
+    kind: Any = row.__struct_config__.tag
+    found: ExtraKind = kind
+    return found
+
+
+__all__ = ["build_dataset", "dataset_id", "encode", "encoded"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,15 +11,15 @@ import msgspec
 from picktune.log.base import LogReader
 from picktune.records import AnnotatorRole, DecidedSlate, Message, ReactedReply, Selection
 
-from picktune_retrain.records import Extra, ExtraKind, Labelled, Scenario, Tie, Written
+from picktune_retrain.records import Dropped, Extra, ExtraKind, Labelled, Scenario, Tie, Written
 
 Row = Labelled | Written | Tie
 
 
 def read_extras(
-    reader: LogReader, kinds: Collection[ExtraKind], *, until: datetime, roles: Sequence[AnnotatorRole]
-) -> tuple[list[Row], dict[str, int]]:
-    """The rows of these kinds by time, without those that nothing can be learned from, counted by reason.
+    reader: LogReader, kinds: Collection[ExtraKind], chosen: Selection
+) -> tuple[list[Row], list[Dropped]]:
+    """The rows of these kinds by time, and those that nothing can be learned from.
 
     A thumb gives its reply; ``none_good`` every reply that was shown, as disliked, but not those to which the
     same annotator gave a thumb. An edit or a hand-written reply counts if it is among the log's
@@ -27,11 +27,10 @@ def read_extras(
     agree to have trained on is left out.
     """
     found: list[Row] = []
-    chosen = Selection(until=until, roles=tuple(roles))
     if set(kinds) & {"labelled", "written", "tie"}:
         taught = set()
         if "written" in kinds:
-            demonstrations = reader.demonstrations(until=until, roles=tuple(roles))
+            demonstrations = reader.demonstrations(until=chosen.until, roles=chosen.roles)
             taught = {(one.slate_id, _digest(one.completion)) for one in demonstrations}
         for decided in reader.decided_slates(chosen):
             if decided.slate.turn.consent != "train":
@@ -44,7 +43,7 @@ def read_extras(
             if reacted.slate.turn.consent == "train"
         ]
     kept: list[Row] = []
-    dropped: dict[str, int] = {}
+    dropped: list[Dropped] = []
     seen: set[bytes] = set()
     for row in sorted(found, key=_order):
         reason = _fault(row)
@@ -54,7 +53,10 @@ def read_extras(
             seen.add(key)
             kept.append(row)
         else:
-            dropped[reason] = dropped.get(reason, 0) + 1
+            kind = row.__struct_config__.tag
+            dropped.append(
+                Dropped(slate_id=row.slate_id, decided_at=row.decided_at, rule=reason, detail=str(kind))
+            )
     return kept, dropped
 
 
@@ -64,7 +66,7 @@ def read_scenarios(reader: LogReader, *, until: datetime, roles: Sequence[Annota
     return {one.slate_id: one.scenario for one in decisions if one.scenario is not None}
 
 
-def scenario_rows(rows: Sequence[Extra | object], scenarios: dict[str, str]) -> list[Scenario]:
+def scenario_rows(rows: Iterable[object], scenarios: dict[str, str]) -> list[Scenario]:
     """A row for each slate among these whose scenario is known."""
     slates = sorted({str(getattr(row, "slate_id")) for row in rows})  # noqa: B009 - records of several kinds
     return [Scenario(slate_id=one, scenario=scenarios[one]) for one in slates if one in scenarios]

@@ -105,7 +105,8 @@ class Spool(Generic[T]):
         self._kind = kind
         self._starts, self._lengths = array("Q"), array("L")
         self._at = 0
-        self._writer = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by ``rows``
+        self._writer = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by ``rows``, or with this
+        weakref.finalize(self, self._writer.close)
 
     def add(self, row: T) -> None:
         """Put down one more row."""

@@ -1,31 +1,35 @@
 """Where dataset versions lie: ``<home>/datasets/<id>/`` with a manifest and one JSONL file a split.
 
 What else a dataset holds to learn from lies beside them in ``<split>.extras.jsonl``, a line of JSON each with
-its kind as ``type``; such a file is there only if it has lines.
+its kind as ``type``, and in ``dropped.jsonl`` which rows were left out, and why; such a file is there only if
+it has lines. Rows are written and read one at a time.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import msgspec
+from msgspec import structs
 from picktune.lineage import DatasetHead, keep_lineage
 from picktune.records import ChoiceSet
 from picktune_adapters import disk
 
 from picktune_retrain.dataset.build import dataset_id, encoded
 from picktune_retrain.dataset.extras import encode_extra
+from picktune_retrain.dataset.holdout import load_hold_out
 from picktune_retrain.dataset.rows import Rows
-from picktune_retrain.dataset.split import Placed, Splits, remember
-from picktune_retrain.errors import DatasetCorrupt, DatasetNotFound, StateCorrupt
+from picktune_retrain.dataset.split import OldSplits, Placed, Splits, merge, remember
+from picktune_retrain.dataset.versions import check_format
+from picktune_retrain.errors import DatasetAmbiguous, DatasetCorrupt, DatasetNotFound, StateCorrupt
 from picktune_retrain.records import (
     Dataset,
     DatasetVersion,
+    Dropped,
     Extra,
     Labelled,
     Scenario,
@@ -34,14 +38,19 @@ from picktune_retrain.records import (
     Written,
 )
 
-_Use = tuple[SplitName, str, datetime]
 _SPLITS: tuple[SplitName, ...] = get_args(SplitName)
+DROPPED = "dropped.jsonl"
+FORMAT = 1
 
 
 def save_dataset(dataset: Dataset, folder: Path) -> Path:
-    """Store a version under ``folder``, whole or not at all; one that is there already stays as it is."""
+    """Store a version under ``folder``, whole or not at all; one that is there already keeps its rows.
+
+    Which rows were left out is brought up to date in that, for more may have come since that cannot be used.
+    """
     home = folder / dataset.version.id
     if home.exists():
+        _renew(dataset, home)
         return home
     folder.mkdir(parents=True, exist_ok=True)
     temporary = disk.temporary_beside(home)
@@ -51,6 +60,8 @@ def save_dataset(dataset: Dataset, folder: Path) -> Path:
             disk.write_new(temporary / f"{name}.jsonl", encoded(_rows(dataset, name)))
             if extras := dataset.extras.get(name):
                 disk.write_new(temporary / f"{name}.extras.jsonl", map(encode_extra, extras))
+        if dataset.dropped:
+            disk.write_new(temporary / DROPPED, map(_line, dataset.dropped))
         manifest = msgspec.json.format(msgspec.json.encode(dataset.version), indent=2)
         disk.write_new(temporary / "manifest.json", manifest)
         disk.sync_folder(temporary)
@@ -62,25 +73,69 @@ def save_dataset(dataset: Dataset, folder: Path) -> Path:
 
 
 def load_dataset(version_id: str, folder: Path) -> Dataset:
-    """Open a version and verify it against its id; its rows stay on the disk until somebody looks at them.
+    """Read a version back and verify it against its id; its rows stay on disk until they are looked at.
 
-    Raises ``DatasetNotFound``, and ``DatasetCorrupt`` if a file is missing, cannot be decoded or holds
-    other rows than the id says.
+    Raises ``DatasetNotFound``; ``DatasetCorrupt`` if a file is missing, cannot be decoded or holds other rows
+    than the id says; ``WrittenByNewer`` for one of a newer Picktune.
     """
     home = folder / version_id
     if not home.is_dir():
         raise DatasetNotFound(version_id, folder)
-    remedy = f"delete {home} and run the night afresh (--fresh); the log still has the picks"
+    remedy = _remedy(home)
+    version = load_version(home)
     try:
-        version = msgspec.json.decode((home / "manifest.json").read_bytes(), type=DatasetVersion)
         rows = {name: Rows.open(home / f"{name}.jsonl", ChoiceSet) for name in _SPLITS}
         extras = {name: tuple(read) for name in _SPLITS if (read := _extras(home / f"{name}.extras.jsonl"))}
+        dropped = tuple(_lines(home / DROPPED, Dropped))
+        found = dataset_id({name: map(_checked, some.lines()) for name, some in rows.items()}, extras)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise DatasetCorrupt(f"dataset {version_id} cannot be read ({error}); {remedy}") from error
-    found = dataset_id(rows, extras)
     if not version_id == version.id == found:
         raise DatasetCorrupt(f"dataset {version_id} holds other rows than its id says ({found}); {remedy}")
-    return Dataset(version=version, **{name: rows[name] for name in _SPLITS}, extras=extras)
+    return Dataset(version=version, **rows, extras=extras, dropped=dropped)
+
+
+def load_version(home: Path) -> DatasetVersion:
+    """The manifest of a stored version; raises ``DatasetCorrupt`` and ``WrittenByNewer``."""
+    path = home / "manifest.json"
+    try:
+        content = path.read_bytes()
+        check_format(content, path, FORMAT)
+        return msgspec.json.decode(content, type=DatasetVersion)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise DatasetCorrupt(f"dataset {home.name} cannot be read ({error}); {_remedy(home)}") from error
+
+
+def stored_versions(folder: Path) -> list[DatasetVersion]:
+    """Every stored version, the oldest first. Raises ``DatasetCorrupt`` and ``WrittenByNewer``."""
+    found = [load_version(manifest.parent) for manifest in folder.glob("[!.]*/manifest.json")]
+    return sorted(found, key=lambda version: (version.created_at, version.id))
+
+
+def find_dataset(name: str | None, folder: Path) -> DatasetVersion:
+    """The stored version whose id begins so; without a name, the newest.
+
+    Raises ``DatasetNotFound``, and ``DatasetAmbiguous`` if several do.
+    """
+    known = stored_versions(folder)
+    if name in (None, "", "newest"):
+        if not known:
+            raise DatasetNotFound("newest", folder)
+        return known[-1]
+    found = [version for version in known if version.id.startswith(str(name))]
+    if not found:
+        raise DatasetNotFound(str(name), folder)
+    if len(found) > 1:
+        raise DatasetAmbiguous(str(name), [version.id for version in found])
+    return found[0]
+
+
+def dropped_rows(home: Path) -> Iterator[Dropped]:
+    """The rows that a stored version leaves out; raises ``DatasetCorrupt``."""
+    try:
+        yield from _lines(home / DROPPED, Dropped)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise DatasetCorrupt(f"dataset {home.name} cannot be read ({error}); {_remedy(home)}") from error
 
 
 def save_lineage(dataset: Dataset, home: Path) -> Path:
@@ -89,31 +144,42 @@ def save_lineage(dataset: Dataset, home: Path) -> Path:
     head = DatasetHead(
         dataset_id=version.id, until=version.until, created_at=version.created_at, counts=version.counts
     )
-    picks: Iterable[_Use] = (
-        (name, row.slate_id, row.decided_at) for name in _SPLITS for row in _rows(dataset, name)
-    )
-    others = ((name, row.slate_id, row.decided_at) for name in _SPLITS for row in _others(dataset, name))
-    if more := dict.fromkeys(others):
-        # An edit is known by its pick already.
-        known = dict.fromkeys(picks)
-        picks = (*known, *(one for one in more if one not in known))
-    return keep_lineage(home, head, picks)
+    others = [(name, row.slate_id, row.decided_at) for name in _SPLITS for row in _others(dataset, name)]
+    known = {(slate, at) for _, slate, at in others}
+    # An edit is known by its pick already.
+    seen = set()
+
+    def picks() -> Iterator[tuple[SplitName, str, Any]]:
+        for name in _SPLITS:
+            for row in _rows(dataset, name):
+                if (key := (row.slate_id, row.decided_at)) in known:
+                    seen.add((name, *key))
+                yield name, row.slate_id, row.decided_at
+
+    more = (one for one in dict.fromkeys(others) if one not in seen)
+    return keep_lineage(home, head, chain(picks(), more))
 
 
 def load_splits(folder: Path) -> Splits:
     """The places remembered in ``folder``; won back from the stored datasets if the file is missing.
 
-    Raises ``StateCorrupt`` if the file is there but cannot be read: placing everything afresh would train on
-    what earlier nights held out.
+    Those of the frozen hold-out are in the test split whatever the file says of what it does not know. Raises
+    ``StateCorrupt`` if the file is there but cannot be read: placing everything afresh would train on what
+    earlier nights held out; ``WrittenByNewer`` for one of a newer Picktune.
     """
     path = folder / "splits.json"
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Splits)
+        content = path.read_bytes()
+        check_format(content, path, 2)
+        found: Splits | OldSplits = msgspec.json.decode(content, type=_Either).either
     except FileNotFoundError:
-        return _won_back(folder)
+        found = _won_back(folder)
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         remedy = "delete it, and the places are won back from the stored datasets"
         raise StateCorrupt(path, str(error), remedy) from error
+    hold_out = load_hold_out(folder)
+    splits = found.renewed() if isinstance(found, OldSplits) else found
+    return merge(splits, hold_out.places) if hold_out else splits
 
 
 def save_splits(dataset: Dataset, folder: Path) -> Splits:
@@ -124,14 +190,31 @@ def save_splits(dataset: Dataset, folder: Path) -> Splits:
     return splits
 
 
+class _Either(msgspec.Struct):
+    """Whichever form the file has."""
+
+    format: int = 1
+    places: dict[str, SplitName] = {}
+    train: bytes = b""
+    validation: bytes = b""
+    test: bytes = b""
+    near: bytes = b""
+
+    @property
+    def either(self) -> Splits | OldSplits:
+        if self.format == 1:
+            return OldSplits(places=self.places)
+        return Splits(train=self.train, validation=self.validation, test=self.test, near=self.near)
+
+
 def _won_back(folder: Path) -> Splits:
     splits = Splits()
-    for manifest in sorted(folder.glob("*/manifest.json"), key=lambda path: path.stat().st_mtime):
+    for manifest in sorted(folder.glob("[!.]*/manifest.json"), key=lambda path: path.stat().st_mtime):
         splits = remember(splits, _by_split(load_dataset(manifest.parent.name, folder)))
     return splits
 
 
-def _by_split(dataset: Dataset) -> dict[SplitName, Iterable[Placed]]:
+def _by_split(dataset: Dataset) -> Mapping[SplitName, Iterable[Placed]]:
     return {name: chain(_rows(dataset, name), _others(dataset, name)) for name in _SPLITS}
 
 
@@ -140,10 +223,45 @@ def _others(dataset: Dataset, name: SplitName) -> list[Labelled | Written | Tie]
 
 
 def _extras(path: Path) -> list[Extra]:
+    return list(_lines(path, Extra))
+
+
+def _lines(path: Path, kind: Any) -> Iterator[Any]:
     if not path.exists():
-        return []
-    found: list[Extra] = msgspec.json.Decoder(Extra).decode_lines(path.read_bytes())
-    return found
+        return
+    decode = msgspec.json.Decoder(kind).decode
+    with path.open("rb") as file:
+        for line in file:
+            yield decode(line)
+
+
+_decode = msgspec.json.Decoder(ChoiceSet).decode
+
+
+def _checked(line: bytes) -> bytes:
+    """The line, if it is a choice set."""
+    _decode(line)
+    return line
+
+
+def _line(record: object) -> bytes:
+    return msgspec.json.encode(record) + b"\n"
+
+
+def _renew(dataset: Dataset, home: Path) -> None:
+    version = load_version(home)
+    if version.dropped == dataset.version.dropped and version.unselected == dataset.version.unselected:
+        return
+    new = dataset.version
+    changed = structs.replace(
+        version, dropped=new.dropped, unselected=new.unselected, quality=new.quality, until=new.until
+    )
+    disk.replace(home / DROPPED, b"".join(map(_line, dataset.dropped)))
+    disk.replace(home / "manifest.json", msgspec.json.format(msgspec.json.encode(changed), indent=2))
+
+
+def _remedy(home: Path) -> str:
+    return f"delete {home} and run the night afresh (--fresh); the log still has the picks"
 
 
 def _rows(dataset: Dataset, name: SplitName) -> Sequence[ChoiceSet]:

@@ -81,7 +81,7 @@ def render(account: Account, *, locale: Locale = "en", plots: bool = False) -> s
 
         interactive = interactive_curves(run)
     return (
-        _environment()
+        environment()
         .get_template("report.html")
         .render(
             locale=locale,
@@ -105,7 +105,8 @@ def render(account: Account, *, locale: Locale = "en", plots: bool = False) -> s
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """The templates of this room, with the words and the styles."""
     loader = PackageLoader("picktune_retrain", "report")
     environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     css = loader.get_source(environment, "report.css")[0]

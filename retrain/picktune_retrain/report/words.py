@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from markupsafe import Markup, escape
 
+from picktune_retrain.dataset import RULES
 from picktune_retrain.gate import Check
 
 WORDS: dict[str, tuple[str, str]] = {
@@ -78,13 +79,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "roles": ("Whose picks count", "计入的角色"),
     "dropped": ("Left out", "剔除"),
     "none": ("none", "无"),
-    "empty_prompt": ("nobody says anything", "对话为空"),
-    "bad_choice": ("the pick is not on the slate", "所选回复不在列表中"),
-    "empty_reply": ("a reply is empty", "有空回复"),
-    "no_alternative": ("fewer than two distinct replies", "不同的回复少于两条"),
-    "no_weight": ("annotator without weight", "标注者权重为零"),
-    "repeated": ("the same pick again", "重复的选择"),
-    "bridges_splits": ("would leak between splits", "会造成划分间泄漏"),
     "lineage": ("Lineage", "来源"),
     "night": ("Night", "运行"),
     "base_model": ("Base model", "基座模型"),
@@ -143,6 +137,10 @@ WORDS: dict[str, tuple[str, str]] = {
         "Against the champion {about}: at best {figure:+.3f} nats a set (95 %); it must not be below nought",
         "与冠军 {about} 相比：每组至多 {figure:+.3f} nat（95%）；小于零即确定更差",
     ),
+    "check_frozen": (
+        "Frozen hold-out {about}: at best {figure:+.3f} nats a set over chance; it must not be below nought",
+        "冻结留出集 {about}：相对随机每组至多 {figure:+.3f} nat（95%）；小于零即确定更差",
+    ),
     "check_tag": (
         "Tag {about} does worst: at best {figure:+.3f} nats a set over chance; it must not be below nought",
         "表现最差的标签 {about}：相对随机每组至多 {figure:+.3f} nat；不得小于零",
@@ -183,6 +181,14 @@ WORDS: dict[str, tuple[str, str]] = {
     "champion": ("Champion", "冠军"),
     "challenger": ("Challenger", "挑战者"),
     "rival_gain": ("Gain over it (95 %, each way)", "相对其增益（单侧 95%）"),
+    "frozen": ("Frozen hold-out {name}", "冻结留出集 {name}"),
+    "frozen_note": (
+        "{sets} picks that are the same every night and never trained on; {missing} are in the log no more.",
+        "{sets} 次每晚相同且从不参与训练的选择；其中 {missing} 次已不在日志中。",
+    ),
+    "hold_out": ("Frozen hold-out", "冻结留出集"),
+    "unselected": ("Not selected", "未选取"),
+    "replayed": ("Older picks, trained on once more", "重放的旧选择"),
     "by_tag": ("By tag", "按标签"),
     "tag": ("Tag", "标签"),
     "drift": ("How far it has moved", "偏移程度"),
@@ -207,6 +213,46 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "base_says": ("Base", "基座"),
 }
+
+
+WORDS |= {
+    "card": ("Dataset card", "数据集说明"),
+    "simulated_picks": (
+        "Simulated: some of these picks are of a simulated picker, not of people.",
+        "模拟：其中部分选择来自模拟选择者，而非真人。",
+    ),
+    "no_picks": ("No picks. Collect some, or ask for others.", "没有选择数据。请先收集，或放宽选取条件。"),
+    "asked": ("What was asked for", "选取条件"),
+    "quality": ("Quality", "质量"),
+    "unusable": ("Rows that rules leave out", "被规则剔除的比例"),
+    "one_person": ("By the most prolific annotator", "最多产标注者所占比例"),
+    "one_place_of": (
+        "At the place that is picked most, of {shown}",
+        "最常被选位置所占比例（共 {shown} 个位置）",
+    ),
+    "one_reply": ("Of the words that are picked most", "最常被选文本所占比例"),
+    "agreement": ("Agreement on the same replies", "对相同回复的一致率"),
+    "agreement_is": (
+        "{share} % of {pairs} pairs; by chance {chance} %",
+        "{pairs} 对中 {share} %；随机为 {chance} %",
+    ),
+    "agreement_unknown": ("no two people decided on the same replies", "没有两人对相同回复做过选择"),
+    "by_week": ("Picks by week (from Monday)", "每周选择数（自周一起）"),
+    "prompt_lengths": ("Conversations by length, in characters", "会话长度分布（字符）"),
+    "reply_lengths": ("Replies by length, in characters", "回复长度分布（字符）"),
+    "by_role": ("By role", "按角色"),
+    "by_locale": ("By language", "按语言"),
+    "by_place": ("By place, of {shown} replies", "按位置（{shown} 条回复）"),
+    "ask_why": (
+        "picktune dataset why SLATE says it of each.",
+        "用 picktune dataset why SLATE 查看每一条的原因。",
+    ),
+    "extra_labelled": ("Replies that were liked or not", "被赞或被踩的回复"),
+    "extra_written": ("Written replies", "人工撰写的回复"),
+    "extra_tie": ("Ties", "平局"),
+    "extra_scenario": ("Slates of scenarios", "有场景的列表"),
+}
+WORDS |= {name: (rule.english, rule.chinese) for name, rule in RULES.items()}
 
 
 def both(key: str, **values: object) -> Markup:
