@@ -3,6 +3,7 @@
     state/step-00000012/adapter.safetensors      the adapter's matrices
     state/step-00000012/optimizer.safetensors    AdamW's two moments of each
     state/step-00000012/state.json               the rest, with the fingerprint of the run that it belongs to
+    state/mark-00000010/                         the same of where to go back to if the training runs away
 
 A checkpoint is written beside the last one, synced and renamed, so that a kill at any moment leaves a whole
 one. Nothing is pickled. There is no state of a random generator to keep: each step draws from its own seed.
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import msgspec
 import torch
+from msgspec import structs
 from picktune.records import Record
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -25,7 +27,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from picktune_retrain.errors import StateCorrupt, TrainingStateMismatch
-from picktune_retrain.records import Step
+from picktune_retrain.records import Answer, Step
 
 _REMEDY = "delete the state folder to train from the start"
 _ADAPTER, _OPTIMIZER, _STATE = "adapter.safetensors", "optimizer.safetensors", "state.json"
@@ -34,7 +36,10 @@ _PATIENCE = 20.0
 
 
 class Progress(Record, frozen=True, kw_only=True):
-    """How far a run has come. ``reference`` are the base's log-probabilities, set by set, in nats."""
+    """How far a run has come. ``reference`` are the base's log-probabilities, set by set, in nats.
+
+    ``answers`` are how often, and from where, it went on at a slower pace.
+    """
 
     run_id: str
     fingerprint: str
@@ -43,6 +48,7 @@ class Progress(Record, frozen=True, kw_only=True):
     reference: tuple[tuple[float, ...], ...]
     seconds: float
     started_at: datetime
+    answers: tuple[Answer, ...] = ()
 
 
 class Keeper:
@@ -75,8 +81,39 @@ class Keeper:
         if self.folder is None:
             return
         began = time.perf_counter()
-        final = self.folder / f"step-{progress.step:08d}"
-        temporary = self.folder / f".tmp-{final.name}"
+        # What went back has made fewer steps, and is newer all the same.
+        again = f"s{len(progress.answers)}-" if progress.answers else ""
+        self._put(progress, self.folder / f"step-{again}{progress.step:08d}")
+        _sweep(self.folder)
+        self._saved = time.perf_counter()
+        self._took = self._saved - began
+
+    def mark(self, progress: Progress) -> None:
+        """Remember this place, and no earlier one, as the one to go back to; without a folder, none."""
+        if self.folder is None:
+            return
+        # The reference stays with the newest checkpoint.
+        self._put(structs.replace(progress, reference=()), self.folder / f"mark-{progress.step:08d}")
+        for older in sorted(self.folder.glob("mark-*"))[:-1]:
+            shutil.rmtree(older, ignore_errors=True)
+
+    def go_back(self) -> Progress | None:
+        """Put the marked place back into the weights and the optimiser; its reference is missing.
+
+        ``None`` if there is no such place. Raises ``StateCorrupt`` if it cannot be read.
+        """
+        marks = sorted(self.folder.glob("mark-*")) if self.folder else []
+        if not marks:
+            return None
+        try:
+            progress = msgspec.json.decode((marks[-1] / _STATE).read_bytes(), type=Progress)
+            self._read(progress, marks[-1])
+        except (OSError, SafetensorError, msgspec.MsgspecError, KeyError, RuntimeError) as error:
+            raise StateCorrupt(marks[-1], str(error) or type(error).__name__, _REMEDY) from error
+        return progress
+
+    def _put(self, progress: Progress, final: Path) -> None:
+        temporary = final.with_name(f".tmp-{final.name}")
         shutil.rmtree(temporary, ignore_errors=True)
         temporary.mkdir(parents=True)
         try:
@@ -85,10 +122,7 @@ class Keeper:
             temporary.rename(final)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-        _sync(self.folder)
-        _sweep(self.folder)
-        self._saved = time.perf_counter()
-        self._took = self._saved - began
+        _sync(final.parent)
 
     def restore(self, fingerprint: str) -> Progress | None:
         """Put the newest checkpoint back into the weights and the optimiser; ``None`` if there is none.
@@ -129,6 +163,7 @@ class Keeper:
 
     def _read(self, progress: Progress, folder: Path) -> None:
         weights, moments = load_file(folder / _ADAPTER), load_file(folder / _OPTIMIZER)
+        self.optimizer.state.clear()
         for name, weight in self.weights.items():
             weight.data.copy_(weights[name])
             if progress.step and (self.whole or f"exp_avg.{name}" in moments):

@@ -21,6 +21,7 @@ from picktune.settings import load_settings
 
 from picktune_retrain.budget import duration
 from picktune_retrain.dataoptions import data_of, data_options, moment, standard_of, standard_options
+from picktune_retrain.errors import TrainingDiverged, TrainingOutOfMemory
 from picktune_retrain.gate import Gate
 from picktune_retrain.plan import Plan, Summary
 from picktune_retrain.recipes import recipe_of, recipe_options
@@ -154,7 +155,8 @@ def nightly(
 
             ended = run(settings, plan, watch=watch, should_stop=stop.is_set)
     except PicktuneError as error:
-        ended = Summary(exit_code=Summary.FAILED, message=error.message)
+        tried = error.answers if isinstance(error, TrainingDiverged | TrainingOutOfMemory) else ()
+        ended = Summary(exit_code=Summary.FAILED, message=error.message, answers=tried)
     except KeyboardInterrupt:
         ended = Summary(
             exit_code=Summary.FAILED, message="interrupted; run again to go on from the last checkpoint"

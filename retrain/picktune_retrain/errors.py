@@ -16,6 +16,7 @@ PicktuneError
     └── TrainingError
         ├── NothingToTrain (ValueError)
         ├── TrainingDiverged (ArithmeticError)
+        ├── TrainingOutOfMemory (MemoryError)
         ├── TrainingInterrupted (RuntimeError)
         └── TrainingStateMismatch (ValueError)
 """
@@ -25,8 +26,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from picktune.errors import PicktuneError
+
+if TYPE_CHECKING:
+    from picktune_retrain.records import Answer
 
 
 class NightError(PicktuneError):
@@ -153,9 +158,23 @@ class NothingToTrain(TrainingError, ValueError):
 
 
 class TrainingDiverged(TrainingError, ArithmeticError):
-    """The loss or its gradient is not a finite number; no adapter was written."""
+    """The training ran away, also at a slower pace; no adapter was written. ``answers``: what was tried."""
 
     code = "training_diverged"
+
+    def __init__(self, message: str, answers: Sequence[Answer] = ()) -> None:
+        super().__init__(message)
+        self.answers = tuple(answers)
+
+
+class TrainingOutOfMemory(TrainingError, MemoryError):
+    """There is not enough memory, also with less to do at once. ``answers`` are what was tried."""
+
+    code = "training_out_of_memory"
+
+    def __init__(self, message: str, answers: Sequence[Answer] = ()) -> None:
+        super().__init__(message)
+        self.answers = tuple(answers)
 
 
 class TrainingInterrupted(TrainingError, RuntimeError):

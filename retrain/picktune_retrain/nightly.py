@@ -119,4 +119,5 @@ def summary(account: Account, report: str) -> Summary:
         replaced=account.replaced,
         report=report,
         training_seconds=account.run.seconds,
+        answers=account.manifest.answers,
     )

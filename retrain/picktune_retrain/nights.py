@@ -22,10 +22,11 @@ from msgspec import structs
 from picktune.records import AnnotatorRole, Record
 from picktune_adapters import disk
 
+from picktune_retrain.answers import STATE, Attempt
 from picktune_retrain.basemodel import BaseModel
 from picktune_retrain.errors import DiskFull, NightRunning, NightStopped, StateCorrupt, TrainingInterrupted
 from picktune_retrain.gate import Gate
-from picktune_retrain.records import DataRecipe, Recipe
+from picktune_retrain.records import Answer, DataRecipe, Recipe
 
 Result = Literal["admitted", "not_admitted", "abandoned"]
 STAGES = ("train", "evaluate", "compare", "decide", "register", "challenge", "report")
@@ -37,7 +38,8 @@ T = TypeVar("T")
 class Manifest(Record, frozen=True, kw_only=True):
     """One night: what was asked for, how far it has come, and how it ended.
 
-    Picks count up to ``until``. ``failures`` counts how often the present stage failed without being stopped
+    Picks count up to ``until``. ``answers`` are what was done about faults of the training, ``attempt`` is
+    there while it is under way. ``failures`` counts how often the present stage failed without being stopped
     or killed; ``failure`` is why.
     """
 
@@ -54,6 +56,8 @@ class Manifest(Record, frozen=True, kw_only=True):
     done: tuple[str, ...] = ()
     failures: int = 0
     failure: str | None = None
+    answers: tuple[Answer, ...] = ()
+    attempt: Attempt | None = None
     adapter: str | None = None
     result: Result | None = None
     finished_at: datetime | None = None
@@ -88,8 +92,8 @@ class Night:
     def close(self, result: Result, now: datetime) -> None:
         """End the night, and drop what only an unfinished one needs: its checkpoints and its adapter."""
         self.update(result=result, finished_at=now)
-        for name in ("state", "adapter"):
-            shutil.rmtree(self.folder / name, ignore_errors=True)
+        for path in (*self.folder.glob(f"{STATE}*"), self.folder / "adapter"):
+            shutil.rmtree(path, ignore_errors=True)
 
     @contextmanager
     def at_work(self, before: Callable[[str], None]) -> Iterator[None]:

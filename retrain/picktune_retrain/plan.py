@@ -11,7 +11,7 @@ from picktune_adapters import AdapterVersion
 
 from picktune_retrain.dataset import Standard
 from picktune_retrain.gate import Gate
-from picktune_retrain.records import DataRecipe, DatasetVersion, Decision, Evaluation, Recipe, Step
+from picktune_retrain.records import Answer, DataRecipe, DatasetVersion, Decision, Evaluation, Recipe, Step
 
 
 class Plan(Record, frozen=True, kw_only=True):
@@ -47,7 +47,10 @@ class Plan(Record, frozen=True, kw_only=True):
 
 
 class Summary(Record, frozen=True, kw_only=True):
-    """How a night ended: the exit code and a sentence, and what there is to know of it."""
+    """How a night ended: the exit code and a sentence, and what there is to know of it.
+
+    ``answers`` are what was done about faults of its training.
+    """
 
     ADMITTED: ClassVar[int] = 0
     FAILED: ClassVar[int] = 1
@@ -64,6 +67,7 @@ class Summary(Record, frozen=True, kw_only=True):
     replaced: str | None = None
     report: str | None = None
     training_seconds: float | None = None
+    answers: tuple[Answer, ...] = ()
 
 
 class Watch(Protocol):

@@ -257,12 +257,26 @@ class Dataset(Record, frozen=True, kw_only=True):
     dropped: tuple[Dropped, ...] = ()
 
 
+class Answer(Record, frozen=True, kw_only=True):
+    """What was done about a fault of the training: ``value`` is the new batch, or the new learning rate.
+
+    ``step`` is the one that the training went back to; ``why`` is what was noticed.
+    """
+
+    fault: Literal["diverged", "out_of_memory", "killed"]
+    did: Literal["slower", "smaller_batch", "qlora"]
+    value: float
+    step: int = 0
+    why: str
+
+
 class Step(Record, frozen=True, kw_only=True):
     """One optimiser step, or, where ``split`` is ``validation``, one pass over the validation rows.
 
     ``loss`` is in nats a choice set; ``accuracy`` is the share of sets whose picked reply scored highest.
     In a step of another objective, ``loss`` is the weighted sum of the losses ``parts``, and ``accuracy``
     counts liked and disliked replies that were told apart as well; with demonstrations alone it is ``None``.
+    ``norm`` is that of the gradient before it is clipped.
     """
 
     step: int
@@ -274,13 +288,14 @@ class Step(Record, frozen=True, kw_only=True):
     learning_rate: float = 0.0
     seconds: float = 0.0
     parts: dict[str, float] = field(default_factory=dict)
+    norm: float = 0.0
 
 
 class TrainingRun(Record, frozen=True, kw_only=True):
     """A finished training run; its adapter lies in the folder that was given to ``train``.
 
     ``offsets`` are those of places that took part in the loss, by the number of replies shown. ``rows`` says
-    how many rows each objective of a mixture learned from.
+    how many rows each objective of a mixture learned from. ``answers`` are what was done about its faults.
     """
 
     id: str
@@ -293,6 +308,7 @@ class TrainingRun(Record, frozen=True, kw_only=True):
     started_at: datetime
     offsets: dict[int, tuple[float, ...]] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
+    answers: tuple[Answer, ...] = ()
 
 
 class Figures(Record, frozen=True, kw_only=True):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 from msgspec import structs
@@ -16,19 +17,19 @@ from picktune.settings import Settings
 from picktune_adapters import AdapterVersion, AliasChange, disk
 from picktune_adapters.registry import Registry
 
+from picktune_retrain import answers, nights
 from picktune_retrain import dataset as datasets
-from picktune_retrain import nights
 from picktune_retrain.basemodel import BaseModel
 from picktune_retrain.choice import Scores, score
 from picktune_retrain.comparison import LONGEST_REPLY, Comparison, let_them_speak
 from picktune_retrain.drift import measure_drift
-from picktune_retrain.errors import NightStopped
+from picktune_retrain.errors import NightStopped, TrainingDiverged, TrainingOutOfMemory
 from picktune_retrain.evaluate import Judgement, evaluate, outcomes, rewards
 from picktune_retrain.frozen import on_hold_out
 from picktune_retrain.mixture import wanted
 from picktune_retrain.nights import Manifest, Night
 from picktune_retrain.plan import Plan, Watch
-from picktune_retrain.records import Dataset, Recipe, TrainingRun
+from picktune_retrain.records import Answer, Dataset, Recipe, TrainingRun
 from picktune_retrain.replies import golden_prompts
 from picktune_retrain.report import Account, write_report
 from picktune_retrain.rivals import against_champion, against_places, by_tag, learn_places
@@ -112,7 +113,62 @@ class Stages:
         self.watch.stage(stage)
 
     def train(self, night: Night, dataset: Dataset) -> TrainingRun:
-        """Train on the base; a checkpoint of an interrupted training is taken up again."""
+        """Train on the base; a checkpoint of an interrupted training is taken up again.
+
+        What a training fails of is answered, see ``answers``, and the manifest says how. Raises
+        ``TrainingDiverged`` and ``TrainingOutOfMemory`` when there is no answer left.
+        """
+        self._look_for_kills(night)
+        while True:
+            try:
+                run = self._train(night, dataset)
+                night.update(attempt=None)
+                return run
+            except (Exception, KeyboardInterrupt) as error:
+                with suppress(OSError):
+                    night.update(attempt=None)
+                if isinstance(error, TrainingDiverged):
+                    error.answers = night.manifest.answers
+                if not answers.is_out_of_memory(error):
+                    raise
+                why = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+            # Only here is the failed training let go of, with all that its traceback held.
+            answers.let_go()
+            self._need_less(night, "out_of_memory", why)
+
+    def _look_for_kills(self, night: Night) -> None:
+        """A system that is short of memory kills without a word: twice at one place is taken for that."""
+        made = night.manifest
+        attempt = answers.begin(made.attempt, answers.state_of(night.folder, made.answers))
+        if attempt.deaths >= answers.MOST_DEATHS:
+            self._need_less(night, "killed", f"at {attempt.died_at}")
+        else:
+            night.update(attempt=attempt)
+
+    def _need_less(self, night: Night, fault: Literal["out_of_memory", "killed"], why: str) -> None:
+        """Go on with a recipe that needs less memory, or raise ``TrainingOutOfMemory``."""
+        made = night.manifest
+        recipe = answers.answered(made.recipe, made.answers)
+        answer = answers.next_answer(recipe, fault, why)
+        if answer is None:
+            night.update(attempt=None)
+            raise TrainingOutOfMemory(
+                f"there is not enough memory to train {recipe.method} on {made.base.name}, also with a batch "
+                f"of {recipe.batch} ({why}); free memory, lower max_prompt, or see what fits: picktune plan",
+                made.answers,
+            )
+        before = answers.state_of(night.folder, made.answers)
+        self._note_answer(night, answer, attempt=answers.begin(None, before))
+        shutil.rmtree(before, ignore_errors=True)
+
+    def _note_answer(self, night: Night, answer: Answer, **more: object) -> None:
+        """Keep in the manifest what was done about a fault, and say it."""
+        known = night.manifest.answers
+        if answer not in known:  # a training that goes on from before may have to do it again
+            night.update(answers=(*known, answer), **more)
+            self.watch.note(answers.sentence(answer))
+
+    def _train(self, night: Night, dataset: Dataset) -> TrainingRun:
         from picktune_retrain.train import train
 
         made = night.manifest
@@ -124,14 +180,15 @@ class Stages:
                 extras=dataset.extras.get("train", ()),
                 dataset_id=made.dataset_id,
                 base_model=made.base.name,
-                recipe=made.recipe,
+                recipe=answers.answered(made.recipe, made.answers),
                 folder=night.folder / "adapter",
                 progress=self.watch.step,
                 referenced=self.watch.referenced,
                 should_stop=self.should_stop,
-                state=night.folder / "state",
+                state=answers.state_of(night.folder, made.answers),
                 references=self.references,
                 offsets=offsets,
+                answered=lambda answer: self._note_answer(night, answer),
                 now=self.now(),
             )
         # One id for the night and its training, so that an adapter's lineage leads to this folder.

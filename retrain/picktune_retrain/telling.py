@@ -55,4 +55,5 @@ def _details(ended: Summary) -> dict[str, Any]:
         "reasons": ended.decision.reasons if ended.decision else (),
         "report": ended.report,
         "training_seconds": ended.training_seconds,
+        "answers": ended.answers,
     }

@@ -21,7 +21,7 @@ require_torch()
 
 import torch  # noqa: E402
 
-from picktune_retrain import curriculum, encoding, forward, methods, mixture, models  # noqa: E402
+from picktune_retrain import curriculum, divergence, encoding, forward, methods, mixture, models  # noqa: E402
 from picktune_retrain.checkpoint import Keeper, Progress  # noqa: E402
 from picktune_retrain.encoding import EncodedSet  # noqa: E402
 from picktune_retrain.errors import NothingToTrain, TrainingDiverged, TrainingInterrupted  # noqa: E402
@@ -30,7 +30,7 @@ from picktune_retrain.losses import Losses, Tally, known_batches  # noqa: E402
 from picktune_retrain.models import Model  # noqa: E402
 from picktune_retrain.packing import bundles  # noqa: E402
 from picktune_retrain.recompute import recompute_layers  # noqa: E402
-from picktune_retrain.records import Extra, Recipe, SplitName, Step, TrainingRun  # noqa: E402
+from picktune_retrain.records import Answer, Extra, Recipe, SplitName, Step, TrainingRun  # noqa: E402
 from picktune_retrain.references import References  # noqa: E402
 
 
@@ -49,6 +49,7 @@ def train(
     state: Path | None = None,
     references: Path | None = None,
     offsets: Mapping[int, Sequence[float]] | None = None,
+    answered: Callable[[Answer], None] | None = None,
     now: datetime,
 ) -> TrainingRun:
     """Train on ``train`` and write to ``folder`` what comes out: an adapter as PEFT does, or a whole model.
@@ -63,8 +64,11 @@ def train(
     ended an earlier call, even a kill, the next one goes on from the last checkpoint and ends with the same
     adapter. ``references`` is a file that keeps what the base gives the replies, for later runs.
 
-    Raises ``NothingToTrain``; ``TrainingInterrupted`` if told to stop; ``TrainingDiverged`` if the loss or
-    its gradient is no longer a number; ``TrainingStateMismatch`` or ``StateCorrupt`` for the state folder;
+    A training that runs away (see ``divergence``) goes back to where it was well, the last quarter of its
+    steps, and on at half the learning rate, twice at most; ``answered`` hears of it. That takes a ``state``.
+
+    Raises ``NothingToTrain``; ``TrainingInterrupted`` if told to stop; ``TrainingDiverged`` if it runs away
+    all the same; ``TrainingStateMismatch`` or ``StateCorrupt`` for the state folder;
     ``EngineDown`` without the base model; ``InvalidInput`` or ``EngineError`` for a set that cannot be
     encoded.
     """
@@ -118,6 +122,7 @@ def train(
             seconds=seconds,
             started_at=now,
         )
+        keeper.mark(run)
         keeper.save(run)
     began = time.perf_counter() - run.seconds
     known = iter(run.reference)
@@ -128,7 +133,8 @@ def train(
     per_epoch = len(training)
     total = per_epoch * recipe.epochs
 
-    for number in range(run.step + 1, total + 1):
+    while run.step < total:
+        number = run.step + 1
         if should_stop is not None and should_stop():
             keeper.save(run)
             remedy = "run it again to go on from there" if state else "without a state folder it is lost"
@@ -149,18 +155,19 @@ def train(
             tally = losses.backward(batch)
 
         # Step.
-        rate = recipe.learning_rate * _schedule(number, total, recipe.warmup)
+        pace = recipe.learning_rate * divergence.SLOWER ** len(run.answers)
+        rate = pace * _schedule(number, total, recipe.warmup)
         for group in optimizer.param_groups:
             group["lr"] = rate
         norm = float(torch.nn.utils.clip_grad_norm_(weights.values(), recipe.max_grad_norm))
         record = _record(
-            number, total, per_epoch, "train", tally, objectives, rate, time.perf_counter() - step_began
+            number, total, per_epoch, "train", tally, objectives, rate, time.perf_counter() - step_began, norm
         )
-        if not math.isfinite(record.loss) or not math.isfinite(norm):
-            raise TrainingDiverged(
-                f"step {number} of {total}: the loss is {record.loss:g}, the norm of its gradient {norm:g}; "
-                f"lower the recipe's learning_rate (now {recipe.learning_rate:g})"
-            )
+        if why := divergence.why(run.steps, record, recipe):
+            run = _go_back(keeper, run, pace, why)
+            if answered is not None:
+                answered(run.answers[-1])
+            continue
         optimizer.step()
         optimizer.zero_grad()
         records = [record]
@@ -181,6 +188,9 @@ def train(
         run = structs.replace(
             run, step=number, steps=(*run.steps, *records), seconds=time.perf_counter() - began
         )
+        # First the mark: a run that goes on from this checkpoint has to find it.
+        if divergence.is_place_to_return_to(run.steps, total):
+            keeper.mark(run)
         if keeper.due() or number == total:
             keeper.save(run)
         if progress is not None:
@@ -199,6 +209,7 @@ def train(
         started_at=run.started_at,
         offsets={shown: tuple(values) for shown, values in (offsets or {}).items()},
         rows={} if recipe.objective == "choice" else _rows(found, objectives),
+        answers=run.answers,
     )
 
 
@@ -227,6 +238,7 @@ def _record(
     weights: Mapping[mixture.Objective, float],
     rate: float,
     seconds: float,
+    norm: float = 0.0,
 ) -> Step:
     parts = tally.parts()
     loss = sum(weights[name] * mean for name, mean in parts.items())
@@ -240,7 +252,29 @@ def _record(
         learning_rate=rate,
         seconds=seconds,
         parts={str(name): mean for name, mean in parts.items()} if set(weights) != {"choice"} else {},
+        norm=norm,
     )
+
+
+def _go_back(keeper: Keeper, run: Progress, pace: float, why: str) -> Progress:
+    """The run as it was where it was well, to go on at half the pace, on disk already."""
+    tried = run.answers
+    before = keeper.go_back() if len(tried) < divergence.MOST_SLOWED else None
+    keeper.optimizer.zero_grad()
+    if before is None:
+        steps = f", also at {' and '.join(f'{one.value:g}' for one in tried)}" if tried else ""
+        asked = pace / divergence.SLOWER ** len(tried)
+        raise TrainingDiverged(
+            f"the training ran away ({why}) at a learning rate of {asked:g}{steps}; lower the recipe's "
+            "learning_rate, or look for rows that nothing can be learned from",
+            tried,
+        )
+    slower = Answer(fault="diverged", did="slower", value=pace * divergence.SLOWER, step=before.step, why=why)
+    run = structs.replace(
+        before, run_id=run.run_id, reference=run.reference, seconds=run.seconds, answers=(*tried, slower)
+    )
+    keeper.save(run)
+    return run
 
 
 def _rows(found: Examples, objectives: Mapping[mixture.Objective, float]) -> dict[str, int]:

@@ -22,7 +22,7 @@ from picktune_retrain.gate import checks, reason
 from picktune_retrain.nights import Manifest
 from picktune_retrain.records import Dataset, Decision, Evaluation, TrainingRun
 from picktune_retrain.report.charts import curve, window
-from picktune_retrain.report.words import WORDS, both, sentence
+from picktune_retrain.report.words import WORDS, both, sentence, what_was_done
 
 Locale = Literal["en", "zh"]
 EXAMPLES = 6
@@ -114,6 +114,7 @@ def environment() -> Environment:
         t=both,
         sentence=sentence,
         words=WORDS,
+        what_was_done=what_was_done,
         bar=_bar,
         time=_time,
         perplexity=_perplexity,

@@ -6,6 +6,7 @@ from markupsafe import Markup, escape
 
 from picktune_retrain.dataset import RULES
 from picktune_retrain.gate import Check
+from picktune_retrain.records import Answer
 
 WORDS: dict[str, tuple[str, str]] = {
     "title": ("Nightly report", "夜间训练报告"),
@@ -70,6 +71,22 @@ WORDS: dict[str, tuple[str, str]] = {
     "running_mean": ("train, running mean of {window} steps", "训练（{window} 步滑动平均）"),
     "validation_is": ("validation: {value}", "验证：{value}"),
     "chance_is": ("chance: {value}", "随机：{value}"),
+    "answers": ("What was done about faults", "故障及处理"),
+    "fault_diverged": ("{why}, the training ran away", "训练发散"),
+    "fault_out_of_memory": ("The memory did not suffice ({why})", "内存不足"),
+    "fault_killed": (
+        "The training was killed twice at the same place, as for want of memory ({why})",
+        "训练在同一位置被终止两次，按内存不足处理",
+    ),
+    "did_slower": (
+        "{fault}: it went on from step {step} at a learning rate of {value}",
+        "{fault}：退回第 {step} 步，以学习率 {value} 继续",
+    ),
+    "did_smaller_batch": (
+        "{fault}: it began again with a batch of {value}",
+        "{fault}：改用批大小 {value} 重新训练",
+    ),
+    "did_qlora": ("{fault}: it began again with QLoRA", "{fault}：改用 QLoRA 重新训练"),
     "dataset": ("Dataset", "数据集"),
     "split": ("Split", "划分"),
     "sets": ("Choice sets", "选择组"),
@@ -257,7 +274,21 @@ WORDS |= {name: (rule.english, rule.chinese) for name, rule in RULES.items()}
 
 def both(key: str, **values: object) -> Markup:
     """The words in both languages, of which the page shows one; the values are escaped."""
-    english, chinese = (escape(text.format(**values)) for text in WORDS[key])
+    return _both(*(text.format(**values) for text in WORDS[key]))
+
+
+def what_was_done(answer: Answer) -> Markup:
+    """A fault of the training and its answer, in words."""
+    said = []
+    for fault, did in zip(WORDS[f"fault_{answer.fault}"], WORDS[f"did_{answer.did}"], strict=True):
+        said.append(
+            did.format(fault=fault.format(why=answer.why), step=answer.step, value=f"{answer.value:g}")
+        )
+    return _both(*said)
+
+
+def _both(*texts: str) -> Markup:
+    english, chinese = map(escape, texts)
     return Markup('<span class="en" lang="en">{}</span><span class="zh" lang="zh-CN">{}</span>').format(
         english, chinese
     )
