@@ -56,6 +56,7 @@ def endpoint(
     query: type[Record] | None = None,
     errors: tuple[str, ...] = (),
     limit: Limited | None = None,
+    bound: bool = False,
 ) -> Callable[[Handler], Handler]:
     """Put the handler into the API's table; its docstring is the operation's summary."""
 
@@ -73,6 +74,7 @@ def endpoint(
                 query=query,
                 errors=errors,
                 limit=limit,
+                bound=bound,
             )
         )
         return handler
@@ -114,6 +116,7 @@ async def draw_slate(call: Call) -> SlateView:
     answer=SlateView,
     errors=("conversation_not_found", "conflict", *DRAW, "log_unavailable"),
     limit="slates",
+    bound=True,
 )
 async def draw_for_conversation(call: Call) -> SlateView:
     """The slate that waits in a stored conversation, or a fresh one; it is recorded as shown."""
@@ -130,6 +133,7 @@ async def draw_for_conversation(call: Call) -> SlateView:
     query=SlateQuery,
     answer=SlateView,
     errors=("slate_not_found", "log_unavailable"),
+    bound=True,
 )
 async def get_slate(call: Call) -> SlateView:
     """A slate in one viewer's order. Reading it does not record that it was shown."""
@@ -153,6 +157,7 @@ async def get_slate(call: Call) -> SlateView:
     answer=Exposure,
     errors=("slate_not_found", "log_unavailable"),
     limit="picks",
+    bound=True,
 )
 async def show_slate(call: Call) -> Exposure:
     """Record that a viewer sees a slate; only then can that viewer decide on it."""
@@ -162,7 +167,9 @@ async def show_slate(call: Call) -> Exposure:
     return exposure
 
 
-@endpoint("POST", "/picks", scope="pick", body=Decide, answer=Decided, errors=DECISION, limit="picks")
+@endpoint(
+    "POST", "/picks", scope="pick", body=Decide, answer=Decided, errors=DECISION, limit="picks", bound=True
+)
 async def decide(call: Call) -> Decided:
     """Record a decision. When this answers, it is on disk; under the same key it can be sent again."""
     body: Decide = call.body
@@ -189,7 +196,7 @@ async def decide(call: Call) -> Decided:
     return decided
 
 
-@endpoint("POST", "/undo", scope="pick", body=Undo, answer=Pick, errors=DECISION, limit="picks")
+@endpoint("POST", "/undo", scope="pick", body=Undo, answer=Pick, errors=DECISION, limit="picks", bound=True)
 async def undo(call: Call) -> Pick:
     """Take a decision back, and with it the reply that it sent."""
     body: Undo = call.body
@@ -206,6 +213,7 @@ async def undo(call: Call) -> Pick:
     answer=Reaction,
     errors=("candidate_not_found", "key_reused", "not_kept", "forgotten", "log_unavailable"),
     limit="picks",
+    bound=True,
 )
 async def react(call: Call) -> Reaction:
     """Record thumbs up or down on one candidate."""
@@ -315,3 +323,4 @@ from picktune import api_privacy as api_privacy  # noqa: E402
 from picktune import api_rates as api_rates  # noqa: E402
 from picktune import api_signals as api_signals  # noqa: E402
 from picktune import api_support as api_support  # noqa: E402
+from picktune import api_tokens as api_tokens  # noqa: E402

@@ -77,6 +77,7 @@ class Scales(Record, frozen=True, kw_only=True):
         "log_unavailable",
     ),
     limit="signals",
+    bound=True,
 )
 async def note_signals(call: Call) -> SignalsNoted:
     """Record what was copied, what was in sight, and for how long a slate was looked at."""
@@ -96,6 +97,7 @@ async def note_signals(call: Call) -> SignalsNoted:
     answer=SlateView,
     errors=("slate_not_found", "not_shown", "conflict", *DRAW, "log_unavailable"),
     limit="slates",
+    bound=True,
 )
 async def regenerate(call: Call) -> SlateView:
     """Other replies to the turn of a slate, recorded as shown; the slate that they replace is no decision."""

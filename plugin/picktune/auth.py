@@ -22,21 +22,27 @@ from picktune.records import AnnotatorRole, Record, utc_now
 CSRF_HEADER = "X-Picktune-CSRF"
 ENTER_FOR = timedelta(minutes=15)
 SESSION_FOR = timedelta(hours=12)
+TOKEN_PREFIX = "pv_"  # noqa: S105 - how a viewer token begins
+TOKEN_SCOPES: tuple[Scope, ...] = ("pick", "slate")
 WORKBENCH_SCOPES: tuple[Scope, ...] = ("slate", "pick", "read")
 
 
 class Viewer(Record, frozen=True, kw_only=True):
-    """Who is asking. ``csrf`` is the token that a browser must send back; ``None`` for an API key."""
+    """Who is asking. ``csrf`` is the token that a session must send back; ``None`` for a key or a token.
+
+    ``conversation`` is the one that a viewer token is for: its holder sees and decides nothing else.
+    """
 
     name: str
     role: AnnotatorRole
     scopes: frozenset[Scope]
     csrf: str | None = None
+    conversation: str | None = None
 
     @property
     def is_browser(self) -> bool:
-        """Whether this is a person's browser session, which decides in its own name only."""
-        return self.csrf is not None
+        """Whether a person asks, by a session or a viewer token: one that decides in its own name only."""
+        return self.csrf is not None or self.conversation is not None
 
     def may(self, scope: Scope) -> bool:
         """Whether the scope is granted; ``admin`` includes every other."""
@@ -49,6 +55,7 @@ class _Token(Record, frozen=True, kw_only=True):
     scopes: tuple[Scope, ...]
     id: str
     until: float
+    conversation: str | None = None
 
 
 class Auth:
@@ -85,9 +92,22 @@ class Auth:
 
         Raises ``InvalidInput`` for a name that is empty, unprintable or longer than 200 characters.
         """
-        if not 1 <= len(name) <= 200 or not name.isprintable():
-            raise InvalidInput("a viewer's name has 1 to 200 printable characters", field="viewer")
+        _check_name(name)
         return self._sign("enter", name, role, tuple(sorted(set(scopes))), ENTER_FOR)
+
+    def viewer_token(
+        self, name: str, conversation_id: str, *, lasting: timedelta, role: AnnotatorRole = "user"
+    ) -> tuple[str, datetime]:
+        """A token for one viewer's browser and one conversation, and until when it is good.
+
+        Its holder sees the slates of that conversation and decides on those that are shown to ``name``.
+        Raises ``InvalidInput`` for a name or a conversation that is empty, unprintable or too long.
+        """
+        _check_name(name)
+        if not 1 <= len(conversation_id) <= 200:
+            raise InvalidInput("a conversation's id has 1 to 200 characters", field="conversation_id")
+        until = self._now() + lasting
+        return TOKEN_PREFIX + self._sign("viewer", name, role, TOKEN_SCOPES, lasting, conversation_id), until
 
     def enter_link(
         self,
@@ -137,6 +157,8 @@ class Auth:
         header = request.headers.get("authorization")
         if header is not None:
             scheme, _, text = header.partition(" ")
+            if scheme.lower() == "bearer" and text.strip().startswith(TOKEN_PREFIX):
+                return self._bound(text.strip())
             key = self.keys.find(text.strip()) if scheme.lower() == "bearer" else None
             if key is None:
                 raise Unauthenticated(
@@ -160,6 +182,14 @@ class Auth:
         ):
             raise Forbidden(f"send the session's CSRF token in the header {CSRF_HEADER}")
 
+    def _bound(self, text: str) -> Viewer:
+        token = self._read("viewer", text.removeprefix(TOKEN_PREFIX))
+        if token is None or token.conversation is None:
+            raise Unauthenticated("the viewer token is not valid any more; ask your server for a new one")
+        return Viewer(
+            name=token.name, role=token.role, scopes=frozenset(token.scopes), conversation=token.conversation
+        )
+
     def _viewer(self, token: _Token | None) -> Viewer | None:
         if token is None:
             return None
@@ -169,10 +199,23 @@ class Auth:
         )
 
     def _sign(
-        self, use: str, name: str, role: AnnotatorRole, scopes: tuple[Scope, ...], lasting: timedelta
+        self,
+        use: str,
+        name: str,
+        role: AnnotatorRole,
+        scopes: tuple[Scope, ...],
+        lasting: timedelta,
+        conversation: str | None = None,
     ) -> str:
         until = (self._now() + lasting).timestamp()
-        token = _Token(name=name, role=role, scopes=scopes, id=secrets.token_urlsafe(16), until=until)
+        token = _Token(
+            name=name,
+            role=role,
+            scopes=scopes,
+            id=secrets.token_urlsafe(16),
+            until=until,
+            conversation=conversation,
+        )
         signed = self._serializer(use).dumps(msgspec.to_builtins(token))
         return signed if isinstance(signed, str) else signed.decode("ascii")
 
@@ -205,13 +248,21 @@ def current_viewer(request: Request) -> Viewer:
     return auth.viewer_of(request)
 
 
-def require(request: Request, scope: Scope) -> Viewer:
+def _check_name(name: str) -> None:
+    if not 1 <= len(name) <= 200 or not name.isprintable():
+        raise InvalidInput("a viewer's name has 1 to 200 printable characters", field="viewer")
+
+
+def require(request: Request, scope: Scope, *, bound: bool = False) -> Viewer:
     """The viewer, if the scope is granted and, on anything but a read by a browser, the CSRF header fits.
 
-    Raises ``Unauthenticated`` or ``Forbidden``.
+    The holder of a viewer token is let in only if ``bound``, and whoever lets it in sees to it that it
+    touches its own conversation only. Raises ``Unauthenticated`` or ``Forbidden``.
     """
     auth: Auth = request.app.state.auth
     viewer = auth.viewer_of(request)
+    if viewer.conversation is not None and not bound:
+        raise Forbidden("a viewer token is for the slates of one conversation; use an API key for this")
     if not viewer.may(scope):
         held = ", ".join(name for name in SCOPES if name in viewer.scopes) or "none"
         raise Forbidden(f"this needs the scope {scope!r}; {viewer.name!r} has: {held}")

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from picktune.auth import Viewer, require
-from picktune.errors import Forbidden, InvalidInput
+from picktune.errors import Forbidden, InvalidInput, NotFound
 from picktune.keys import Scope
 from picktune.metrics import Limited
 from picktune.records import AnnotatorRole, Record
@@ -54,6 +54,25 @@ class Call(Record, frozen=True, kw_only=True):
             raise Forbidden(f"this session decides as {self.viewer.role!r} only", field="role")
         return self.viewer.name, self.viewer.role
 
+    async def check_bound(self) -> None:
+        """Raise ``Forbidden`` unless what is asked is of the conversation that a viewer token is for."""
+        if self.viewer.conversation is None:
+            return
+        service: Service = self.service
+        conversation = self.path.get("conversation_id")
+        if conversation is None:
+            try:
+                if slate_id := self.path.get("slate_id") or getattr(self.body, "slate_id", None):
+                    slate = await service.slate(slate_id)
+                else:
+                    slate = await service.slate_of_candidate(getattr(self.body, "candidate_id", ""))
+                conversation = slate.turn.conversation_id
+            except NotFound:
+                # What there is elsewhere, and what is not there at all, must look the same.
+                conversation = None
+        if conversation != self.viewer.conversation:
+            raise Forbidden(f"this token is for the conversation {self.viewer.conversation!r} only")
+
 
 Handler = Callable[[Call], Awaitable[Record]]
 
@@ -62,6 +81,8 @@ class Endpoint(Record, frozen=True, kw_only=True):
     """One row. ``answer`` is a function, so that a type that is slow to import is only asked for when needed.
 
     ``errors`` are the codes beyond those that every address can give; ``limit`` names the rate that counts.
+    ``bound`` lets the holders of viewer tokens in: the path or the body names a conversation, a slate or a
+    candidate, which has to be of theirs.
     """
 
     method: str
@@ -74,6 +95,7 @@ class Endpoint(Record, frozen=True, kw_only=True):
     query: type[Record] | None = None
     errors: tuple[str, ...] = ()
     limit: Limited | None = None
+    bound: bool = False
 
     @property
     def name(self) -> str:
@@ -84,7 +106,7 @@ class Endpoint(Record, frozen=True, kw_only=True):
         """The route that checks who asks, decodes, calls the handler and encodes."""
 
         async def respond(request: Request) -> Response:
-            viewer = require(request, self.scope)
+            viewer = require(request, self.scope, bound=self.bound)
             if self.limit is not None:
                 service.limits.take(self.limit, viewer)
             call = Call(
@@ -94,6 +116,7 @@ class Endpoint(Record, frozen=True, kw_only=True):
                 body=await read_body(request, self.body) if self.body else None,
                 query=read_query(request, self.query) if self.query else None,
             )
+            await call.check_bound()
             return json_answer(await self.handler(call), self.status)
 
         return Route(f"/v1{self.path}", respond, methods=[self.method], name=self.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 import msgspec
 from msgspec import structs
@@ -123,6 +124,13 @@ class Feedback:
                 reacted_at=self.service.now(),
             )
         )
+
+    def token(self, conversation_id: str, *, lasting: timedelta = timedelta(minutes=15)) -> str:
+        """A token for the viewer's own browser: it shows and decides this conversation's slates."""
+        token, _ = self.service.auth.viewer_token(
+            self._viewer(), conversation_id, role=self.role, lasting=lasting
+        )
+        return token
 
     async def note(self, slate_id: str, *noticed: Noticed, key: str | None = None) -> None:
         """Record what the viewer did with a slate: ``Copied``, ``Visible`` and ``Dwell``.

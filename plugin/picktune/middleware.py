@@ -11,6 +11,7 @@ from starlette.routing import Match, Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from picktune.feedback import Feedback
+from picktune.listeners import Listener
 from picktune.mount import mounted
 from picktune.service import Service, create_service
 from picktune.settings import Settings, load_settings
@@ -25,6 +26,7 @@ class FeedbackMiddleware:
 
     The service starts before the application and is closed after it. Handlers find ``Feedback`` at
     ``request.state.picktune``, bound to the viewer that ``viewer`` names for a request, if it is given.
+    ``decided`` is called with every new decision, in the background, when it is on disk.
     Without settings, they are read from ``picktune.toml`` and the environment.
     """
 
@@ -35,9 +37,12 @@ class FeedbackMiddleware:
         settings: Settings | None = None,
         service: Service | None = None,
         viewer: WhoIs | None = None,
+        decided: Listener | None = None,
     ) -> None:
         self.app = app
         self.service = service or create_service(settings or load_settings())
+        if decided is not None:
+            self.service.listeners.add(decided)
         self._viewer = viewer
         self._mount = Mount(self.service.settings.prefix, app=mounted(self.service))
         self._starting = asyncio.Lock()

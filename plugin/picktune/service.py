@@ -27,6 +27,7 @@ from picktune.gate.watch import watch
 from picktune.health import Health, Readiness
 from picktune.keeper import Keeper
 from picktune.late import LateLog, ReadableLog
+from picktune.listeners import Listeners
 from picktune.log.base import ConsentScope, LogReader
 from picktune.metrics import Metrics
 from picktune.naming import NAMED, Unnamed, naming_for, speaking
@@ -101,6 +102,7 @@ class Service(SignalService, CampaignService, ComparisonService):
             now=now,
         )
         self._health = Health(engine, log, registry, self._follower, self._keeper)
+        self.listeners = Listeners(self)
         self._feed = SupportFeed()
         self._tasks: list[asyncio.Task[None]] = []
         self._drawing: dict[str, asyncio.Task[Slate]] = {}
@@ -175,6 +177,7 @@ class Service(SignalService, CampaignService, ComparisonService):
         await asyncio.gather(*tasks, return_exceptions=True)
         with suppress(LogUnavailable):  # said when it was shown
             await self._keeper.flush()
+        await self.listeners.close()
         await self.engine.close()
         await self.log.close()
         if self._privacy.redaction is not None:
@@ -317,6 +320,7 @@ class Service(SignalService, CampaignService, ComparisonService):
         self.metrics.committed(self.now())
         if kept.decided_at == pick.decided_at:  # otherwise it is the one that was sent before
             self.metrics.picked(kept)
+            self.listeners.tell(kept)
         return kept
 
     async def undo(self, slate_id: str, *, annotator: str, role: AnnotatorRole, key: str) -> Pick:
