@@ -79,6 +79,12 @@ async def test_real_answers_fit_their_schemas(document: dict[str, Any], api: Any
         ("post", "/v1/picks", "/v1/picks", pick),
         ("post", "/v1/reactions", "/v1/reactions", reaction),
         ("post", "/v1/undo", "/v1/undo", {"key": "u", "slate_id": slate["id"], "annotator": "mei"}),
+        (
+            "post",
+            "/v1/viewer-tokens",
+            "/v1/viewer-tokens",
+            {"viewer": "tom", "conversation_id": slate["conversation_id"]},
+        ),
         ("post", "/v1/forget", "/v1/forget", {"user_ref": "nobody"}),
         ("post", "/v1/held", "/v1/held", {"user_ref": "nobody"}),
         ("post", "/v1/consents", "/v1/consents", {"user_ref": "u1", "consent": "log"}),
