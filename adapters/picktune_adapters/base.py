@@ -10,11 +10,34 @@ from msgspec import Struct
 from picktune_adapters.errors import BaseUnreadable
 from picktune_adapters.tensors import read_header
 
+INDEX = "model.safetensors.index.json"
 _WEIGHT = ".weight"
 
 
 class _Index(Struct, frozen=True):
     weight_map: dict[str, str]
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files that make up a model; raises ``OSError`` or ``ValueError`` if it is broken."""
+    index = folder / INDEX
+    if not index.is_file():
+        return sorted(folder.glob("*.safetensors"))
+    mapping = msgspec.json.decode(index.read_bytes(), type=_Index).weight_map
+    # Only names of files in the folder itself: an index must not lead anywhere else.
+    return [folder / Path(name).name for name in sorted(set(mapping.values()))]
+
+
+def tensor_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor of a model, from the headers; raises ``BaseUnreadable``."""
+    try:
+        return {
+            name: entry.shape
+            for file in weight_files(folder)
+            for name, entry in read_header(file).entries.items()
+        }
+    except (OSError, ValueError, msgspec.MsgspecError) as error:
+        raise BaseUnreadable(folder, str(error)) from error
 
 
 class BaseModules:
@@ -27,22 +50,11 @@ class BaseModules:
     @classmethod
     def read(cls, folder: Path) -> BaseModules:
         """Read the headers, not the weights; raises ``BaseUnreadable`` if the folder holds no safetensors."""
-        index = folder / "model.safetensors.index.json"
-        try:
-            if index.is_file():
-                mapping = msgspec.json.decode(index.read_bytes(), type=_Index).weight_map
-                # Only names of files in the folder itself: an index must not lead anywhere else.
-                files = [folder / Path(name).name for name in sorted(set(mapping.values()))]
-            else:
-                files = sorted(folder.glob("*.safetensors"))
-            shapes: dict[str, tuple[int, ...]] = {
-                name.removesuffix(_WEIGHT): entry.shape
-                for file in files
-                for name, entry in read_header(file).entries.items()
-                if name.endswith(_WEIGHT) and len(entry.shape) == 2
-            }
-        except (OSError, ValueError, msgspec.MsgspecError) as error:
-            raise BaseUnreadable(folder, str(error)) from error
+        shapes: dict[str, tuple[int, ...]] = {
+            name.removesuffix(_WEIGHT): shape
+            for name, shape in tensor_shapes(folder).items()
+            if name.endswith(_WEIGHT) and len(shape) == 2
+        }
         if not shapes:
             raise BaseUnreadable(folder, "it holds no safetensors")
         return cls(folder, shapes)

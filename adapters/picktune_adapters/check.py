@@ -1,4 +1,4 @@
-"""What an adapter folder must be before anything may serve it.
+"""What the folder of a LoRA must be before anything may serve it.
 
 An engine answers 200 and silently says the wrong words for most of these faults, and one adapter with a NaN
 in it can poison a server for all, so every fault is caught here, before publishing.
@@ -6,31 +6,32 @@ in it can poison a server for all, so every fault is caught here, before publish
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from picktune_adapters.base import BaseModules
-from picktune_adapters.errors import AdapterCorrupt
-from picktune_adapters.tensors import DTYPES, Tensors, is_finite, read_tensors
+from picktune_adapters.contents import (
+    CONFIG,
+    WEIGHTS,
+    check_files,
+    check_numbers,
+    fault,
+    read_config,
+    read_weights,
+)
+from picktune_adapters.kinds import PROMPTS
+from picktune_adapters.tensors import Tensors
 
-CONFIG = "adapter_config.json"
-WEIGHTS = "adapter_model.safetensors"
 MAX_RANK = 64
 
-_PICKLED = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz")
-_CONFIG_LIMIT = 1 << 20
 _PREFIX = "base_model.model."
 
 # Initialisations that touch only the adapter. Others (PiSSA, OLoRA, CorDA, LoftQ) change the base weights
 # too, so that the adapter alone is wrong on the base that is served.
 _INITS = ("gaussian", "eva", "orthogonal", "mica", "lora_ga")
-
-_PROMPTS = ("PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING")
 
 # Features of PEFT that change what the adapter means and that not every engine knows; with how they are said.
 _UNSERVABLE = {
@@ -66,17 +67,17 @@ def check_adapter(folder: Path, *, base: Path | None, max_rank: int = MAX_RANK) 
     saying what is wrong and how to mend it.
     """
     try:
-        _check_files(folder)
-        config = _read_config(folder)
+        check_files(folder, (CONFIG, WEIGHTS), mend="write the adapter with save_pretrained")
+        config = read_config(folder)
         rank, alpha = _check_config(folder, config, max_rank)
-        tensors = _read_weights(folder)
+        tensors = read_weights(folder)
         sizes = _check_shapes(folder, tensors, rank)
         _check_targets(folder, config, sizes)
         if base is not None:
             _check_base(folder, config, sizes, BaseModules.read(base))
-        _check_numbers(folder, tensors)
+        check_numbers(folder, tensors)
     except OSError as error:
-        _fault(folder, f"it cannot be read ({error})", "mend the folder's permissions, or write it again")
+        fault(folder, f"it cannot be read ({error})", "mend the folder's permissions, or write it again")
     return AdapterShape(
         rank=rank,
         alpha=alpha,
@@ -85,59 +86,27 @@ def check_adapter(folder: Path, *, base: Path | None, max_rank: int = MAX_RANK) 
     )
 
 
-def _check_files(folder: Path) -> None:
-    if not folder.is_dir():
-        _fault(folder, "there is no such folder", "name the folder that holds adapter_config.json")
-    for entry in sorted(folder.iterdir()):
-        if entry.suffix.lower() in _PICKLED:
-            _fault(
-                folder,
-                f"{entry.name} can hold pickled code",
-                "save the adapter as safetensors (safe_serialization=True) and delete that file",
-            )
-    for name in (CONFIG, WEIGHTS):
-        path = folder / name
-        # realpath, as resolve raises on links that go in a circle.
-        if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder)):
-            _fault(folder, f"{name} is a link out of the folder", "copy the file itself (cp -L)")
-        if not path.is_file():
-            _fault(folder, f"{name} is missing", "write the adapter with save_pretrained")
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
-    mend = "write the adapter again with save_pretrained"
-    with (folder / CONFIG).open("rb") as file:
-        content = file.read(_CONFIG_LIMIT + 1)
-    if len(content) > _CONFIG_LIMIT:
-        _fault(folder, f"{CONFIG} is larger than {_CONFIG_LIMIT} bytes", mend)
-    try:
-        config: dict[str, Any] = msgspec.json.decode(content, type=dict[str, Any])
-    except (msgspec.MsgspecError, ValueError) as error:
-        _fault(folder, f"{CONFIG} is no JSON object ({error})", mend)
-    return config
-
-
 def _check_config(folder: Path, config: Mapping[str, Any], max_rank: int) -> tuple[int, float]:
     again = "train a plain LoRA: LoraConfig without that"
-    if config.get("peft_type") in _PROMPTS:
-        _fault(
+    if config.get("peft_type") in PROMPTS:
+        fault(
             folder,
-            f"it is a prompt adapter ({config['peft_type']}), which only the local engine serves, and "
-            "neither vLLM nor a registry takes",
-            "load the folder into a LocalEngine, or train a LoRA",
+            f"it is a prompt adapter ({config['peft_type']}), which only the local engine serves, and not "
+            "vLLM",
+            'serve it with the setting engine = "local", or train a LoRA',
         )
     if config.get("peft_type") != "LORA":
-        _fault(folder, f"its peft_type is {config.get('peft_type')!r} and only 'LORA' can be served", again)
+        fault(folder, f"its peft_type is {config.get('peft_type')!r} and only 'LORA' can be served", again)
     if config.get("task_type") not in (None, "CAUSAL_LM"):
-        _fault(folder, f"its task_type is {config['task_type']!r}", "train with task_type='CAUSAL_LM'")
+        fault(folder, f"its task_type is {config['task_type']!r}", "train with task_type='CAUSAL_LM'")
     for key, what in _UNSERVABLE.items():
         if config.get(key):
-            _fault(folder, f"it uses {what}", again)
+            fault(folder, f"it uses {what}", again)
     if config.get("bias", "none") != "none":
-        _fault(folder, f"it trains biases (bias={config['bias']!r})", "train with bias='none'")
+        fault(folder, f"it trains biases (bias={config['bias']!r})", "train with bias='none'")
     init = config.get("init_lora_weights", True)
     if not isinstance(init, bool) and not (isinstance(init, str) and init.lower() in _INITS):
-        _fault(
+        fault(
             folder,
             f"init_lora_weights={init!r} changes the base model too",
             "convert it with PEFT's path_initial_model_for_weight_conversion, or train with True",
@@ -145,22 +114,12 @@ def _check_config(folder: Path, config: Mapping[str, Any], max_rank: int) -> tup
     rank: Any = config.get("r")
     alpha: Any = config.get("lora_alpha")
     if not _is_number(rank) or rank != int(rank) or rank < 1:
-        _fault(folder, f"its rank r is {rank!r}", "write a whole number of at least 1")
+        fault(folder, f"its rank r is {rank!r}", "write a whole number of at least 1")
     if rank > max_rank:
-        _fault(folder, f"its rank {rank} is above {max_rank}", "train with a lower rank, or raise the limit")
+        fault(folder, f"its rank {rank} is above {max_rank}", "train with a lower rank, or raise the limit")
     if not _is_number(alpha) or alpha <= 0:
-        _fault(folder, f"its lora_alpha is {alpha!r}", "write a number above 0")
+        fault(folder, f"its lora_alpha is {alpha!r}", "write a number above 0")
     return int(rank), float(alpha)
-
-
-def _read_weights(folder: Path) -> Tensors:
-    try:
-        tensors = read_tensors(folder / WEIGHTS)
-    except ValueError as error:
-        _fault(folder, f"{WEIGHTS} is truncated or no safetensors ({error})", "copy or train it again")
-    if not tensors.entries:
-        _fault(folder, f"{WEIGHTS} holds no tensor", "train it again")
-    return tensors
 
 
 def _check_shapes(folder: Path, tensors: Tensors, rank: int) -> dict[str, tuple[int, int]]:
@@ -169,7 +128,7 @@ def _check_shapes(folder: Path, tensors: Tensors, rank: int) -> dict[str, tuple[
     for name, entry in tensors.entries.items():
         module, _, half = name.removesuffix(".weight").rpartition(".lora_")
         if not name.startswith(_PREFIX) or not name.endswith(".weight") or half not in ("A", "B"):
-            _fault(
+            fault(
                 folder,
                 f"the tensor {name!r} is no LoRA matrix",
                 f"name them {_PREFIX}MODULE.lora_A.weight and .lora_B.weight, as save_pretrained does",
@@ -179,12 +138,12 @@ def _check_shapes(folder: Path, tensors: Tensors, rank: int) -> dict[str, tuple[
     for module, shapes in halves.items():
         if len(shapes) != 2:
             missing = "A" if "B" in shapes else "B"
-            _fault(folder, f"{module} lacks lora_{missing}", "write both halves; train it again")
+            fault(folder, f"{module} lacks lora_{missing}", "write both halves; train it again")
         a, b = shapes["A"], shapes["B"]
         if len(a) != 2 or len(b) != 2 or 0 in (*a, *b):
-            _fault(folder, f"{module} has shapes {a} and {b}, which are no matrices", "train it again")
+            fault(folder, f"{module} has shapes {a} and {b}, which are no matrices", "train it again")
         if a[0] != rank or b[1] != rank:
-            _fault(
+            fault(
                 folder,
                 f"{module} has shapes {a} and {b}, and {CONFIG} says rank {rank}",
                 "put back the configuration that belongs to these weights",
@@ -201,7 +160,7 @@ def _check_targets(folder: Path, config: Mapping[str, Any], sizes: Mapping[str, 
     for module in sizes:
         parts = module.split(".")
         if names.isdisjoint(".".join(parts[at:]) for at in range(len(parts))):
-            _fault(
+            fault(
                 folder,
                 f"{module} is not among target_modules ({', '.join(sorted(names))})",
                 "put back the configuration that belongs to these weights",
@@ -214,35 +173,19 @@ def _check_base(
     for module, (fan_in, fan_out) in sizes.items():
         shape = base.shape(module)
         if shape is None:
-            _fault(
+            fault(
                 folder,
                 f"the base model {base.folder} has no module {module!r}",
                 "serve the base model that it was trained on, or train it again on this one",
             )
         wanted = (fan_in, fan_out) if config.get("fan_in_fan_out") else (fan_out, fan_in)
         if shape != wanted:
-            _fault(
+            fault(
                 folder,
                 f"{module} fits a weight of shape {wanted}, and in the base {base.folder} it is {shape}",
                 "serve the base model that it was trained on, or train it again on this one",
             )
 
 
-def _check_numbers(folder: Path, tensors: Tensors) -> None:
-    for name, entry in tensors.entries.items():
-        if entry.dtype not in DTYPES:
-            _fault(folder, f"{name} holds {entry.dtype}", f"save it as {', '.join(DTYPES)}")
-        if not is_finite(tensors, name):
-            _fault(
-                folder,
-                f"{name} holds a number that is infinite or not a number",
-                "train again with a lower learning rate",
-            )
-
-
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _fault(folder: Path, what: str, mend: str) -> NoReturn:
-    raise AdapterCorrupt(f"the adapter in {folder} cannot be served: {what}; {mend}")

@@ -13,8 +13,8 @@ import msgspec
 from msgspec import Struct
 
 from picktune_adapters import disk
-from picktune_adapters.check import CONFIG, WEIGHTS
 from picktune_adapters.errors import AdapterCorrupt
+from picktune_adapters.kinds import digest, kind_of
 from picktune_adapters.store import pretty
 
 PROBES = "probes.json"
@@ -39,7 +39,7 @@ class Probes(Struct, frozen=True, kw_only=True):
 
 def write_probes(folder: Path, probes: tuple[Probe, ...]) -> None:
     """Put probes beside the adapter in ``folder``, bound to its files as they are now."""
-    found = Probes(sha256=disk.sha256(folder / CONFIG, folder / WEIGHTS), probes=probes)
+    found = Probes(sha256=digest(folder, kind_of(folder)), probes=probes)
     disk.replace(folder / PROBES, pretty(found))
 
 

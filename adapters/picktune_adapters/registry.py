@@ -3,7 +3,8 @@
 ::
 
     root/registry.json                 the format's number
-    root/adapters/NAME/                adapter_model.safetensors, adapter_config.json, version.json
+    root/adapters/NAME/                adapter_model.safetensors, adapter_config.json, version.json;
+                                       of a checkpoint, the files of a model folder in place of the first two
     root/aliases.json                  who is champion and challenger now
     root/history.jsonl                 every move of an alias; aliases.json can be rebuilt from it
     root/removed/NAME.json             what stays of a version whose files were removed
@@ -33,7 +34,7 @@ from picktune_adapters.errors import (
 )
 from picktune_adapters.records import AdapterVersion, AliasChange, Aliases, AliasName, RemovedAdapter
 from picktune_adapters.store import pretty
-from picktune_adapters.versions import Versions
+from picktune_adapters.versions import Versions, stored
 
 # An engine limits the rank; a registry that only moves names does not.
 _ANY_RANK = 1 << 30
@@ -157,7 +158,7 @@ class Registry(Versions):
             )
             # The tombstone first: killed in between, the version is still whole and the name still taken.
             self._removed.mkdir(exist_ok=True)
-            disk.replace(self._tombstone(name), pretty(removed))
+            disk.replace(self._tombstone(name), stored(removed))
             folder.rename(disk.temporary_beside(folder))
             disk.sync_folder(self._adapters)
             return removed

@@ -14,7 +14,9 @@ from msgspec import Struct
 from picktune_adapters import disk
 from picktune_adapters.errors import AdapterError, RegistryCorrupt, RegistryTooNew, RegistryUnavailable
 
-FORMAT = 1
+# What this Picktune understands, and what a registry of LoRA alone is: any Picktune reads such a one.
+FORMAT = 2
+FIRST_FORMAT = 1
 
 T = TypeVar("T")
 
@@ -51,7 +53,7 @@ class Store:
                 self._check_format()
                 self._sweep()
                 if not self._format.exists():
-                    disk.replace(self._format, pretty(_Format(format=FORMAT)))
+                    disk.replace(self._format, pretty(_Format(format=FIRST_FORMAT)))
                 try:
                     yield
                 finally:
@@ -84,6 +86,12 @@ class Store:
                 f"the registry {self.root} has format {found.format} and this Picktune knows {FORMAT}; "
                 "upgrade with: pip install -U picktune"
             )
+
+    def _needs_newest_format(self) -> None:
+        """Say that an older Picktune cannot read what is written next."""
+        found = self._read(self._format, _Format)
+        if found is None or found.format < FORMAT:
+            disk.replace(self._format, pretty(_Format(format=FORMAT)))
 
     def _read(self, path: Path, type: type[T]) -> T | None:
         """The record in a JSON file; ``None`` if there is no such file."""

@@ -10,11 +10,13 @@ from pathlib import Path
 import msgspec
 
 from picktune_adapters import disk, names
-from picktune_adapters.check import CONFIG, MAX_RANK, WEIGHTS, check_adapter
+from picktune_adapters.check import MAX_RANK
+from picktune_adapters.checks import check_version
 from picktune_adapters.errors import AdapterCorrupt, AdapterExists, AdapterNotFound
+from picktune_adapters.kinds import digest, files_of, kind_of
 from picktune_adapters.probes import PROBES, read_probes
 from picktune_adapters.records import AdapterVersion, RemovedAdapter
-from picktune_adapters.store import Store, pretty
+from picktune_adapters.store import Store
 
 VERSION = "version.json"
 _SHOWN = 20
@@ -41,16 +43,16 @@ class Versions(Store):
         base: Path | None = None,
         max_rank: int = MAX_RANK,
     ) -> AdapterVersion:
-        """Check an adapter folder and keep a copy of it for good under a name that was never used.
+        """Check a folder, of whatever kind, and keep a copy of it for good under a name that was never used.
 
-        Only the weights, the configuration and the trainer's probes are taken. ``base`` is the base model's
-        folder, against which modules and shapes are checked. Raises ``InvalidAdapterName``,
-        ``AdapterExists``, ``AdapterCorrupt``, and ``AdapterNotFound`` for an unknown ``parent``; then the
-        registry is as it was.
+        Only the weights, the configuration, a checkpoint's tokenizer and the trainer's probes are taken.
+        ``base`` is the base model's folder, against which names and shapes are checked. Raises
+        ``InvalidAdapterName``, ``AdapterExists``, ``AdapterCorrupt``, and ``AdapterNotFound`` for an unknown
+        ``parent``; then the registry is as it was.
         """
         names.check_name(name)
         figures = _finite(name, metrics or {})
-        check_adapter(folder, base=base, max_rank=max_rank)
+        kind = check_version(folder, base=base, max_rank=max_rank).kind
         with self._writing():
             used = self._used()
             if name in used:
@@ -64,19 +66,24 @@ class Versions(Store):
             target = self._adapters / name
             staged = disk.temporary_beside(target)
             staged.mkdir(parents=True)
-            for file in (CONFIG, WEIGHTS):
+            for file in files_of(folder, kind):
                 disk.copy(folder / file, staged / file)
             if (folder / PROBES).is_file():
                 disk.copy(folder / PROBES, staged / PROBES)
-                read_probes(staged, disk.sha256(staged / CONFIG, staged / WEIGHTS))
+                read_probes(staged, digest(staged, kind))
             # Again, on what was really copied: the source may have changed under our hands.
-            shape = check_adapter(staged, base=base, max_rank=max_rank)
+            sound = check_version(staged, base=base, max_rank=max_rank)
+            if sound.kind != kind:
+                raise AdapterCorrupt(f"the files in {folder} were changed while they were read; add it again")
+            if kind != "lora":
+                self._needs_newest_format()
             version = AdapterVersion(
                 name=name,
                 base_model=base_model,
-                sha256=disk.sha256(staged / CONFIG, staged / WEIGHTS),
+                sha256=digest(staged, kind),
+                kind=kind,
                 method=method,
-                rank=shape.rank,
+                rank=sound.rank,
                 run_id=run_id,
                 dataset_id=dataset_id,
                 picks=picks,
@@ -86,7 +93,7 @@ class Versions(Store):
                 metrics=figures,
                 created_at=now.astimezone(UTC),
             )
-            disk.write_new(staged / VERSION, pretty(version))
+            disk.write_new(staged / VERSION, stored(version))
             disk.sync_folder(staged)
             staged.rename(target)
             disk.sync_folder(self._adapters)
@@ -142,19 +149,27 @@ class Versions(Store):
         """
         version = self.get(name)
         folder = self.folder(name)
-        shape = check_adapter(folder, base=base, max_rank=max_rank)
+        if kind_of(folder) != version.kind:
+            raise damaged(name, f"it was registered as {version.kind} and its files are {kind_of(folder)}")
+        sound = check_version(folder, base=base, max_rank=max_rank)
         with self._disk_errors():
-            found = disk.sha256(folder / CONFIG, folder / WEIGHTS)
+            found = digest(folder, version.kind)
         if found != version.sha256:
             raise damaged(name, f"its files hash to {found[:16]}… instead of {version.sha256[:16]}…")
-        if shape.rank != version.rank:
-            raise damaged(name, f"its rank is {shape.rank}, and {VERSION} says {version.rank}")
+        if sound.rank != version.rank:
+            raise damaged(name, f"its rank is {sound.rank}, and {VERSION} says {version.rank}")
         if base_model is not None and version.base_model != base_model:
             raise AdapterCorrupt(
                 f"adapter {name!r} was trained on {version.base_model!r}, not on {base_model!r}; serve that "
                 "model, or train an adapter for this one"
             )
         return version
+
+    def size(self, name: str) -> int:
+        """How many bytes a version takes on the disk. Raises ``AdapterNotFound``."""
+        folder = self.folder(name)
+        with self._disk_errors():
+            return sum(file.stat().st_size for file in folder.iterdir())
 
     def removed(self) -> list[RemovedAdapter]:
         """What stays of the removed versions, in the order of their removal."""
@@ -207,6 +222,15 @@ class Versions(Store):
     def _known(self) -> list[str]:
         known = self._names()
         return known if len(known) <= _SHOWN else ["…", *known[-_SHOWN:]]
+
+
+def stored(record: AdapterVersion | RemovedAdapter) -> bytes:
+    """A record as it is kept: of a LoRA without its kind, which an older Picktune does not know."""
+    fields = msgspec.to_builtins(record)
+    version = fields.get("version", fields)
+    if version is not None and version.get("kind") == "lora":
+        del version["kind"]
+    return msgspec.json.format(msgspec.json.encode(fields), indent=2) + b"\n"
 
 
 def damaged(name: str, what: str) -> AdapterCorrupt:

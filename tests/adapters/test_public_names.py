@@ -8,6 +8,7 @@ from picktune_adapters import errors
 
 def test_public_names() -> None:
     assert picktune_adapters.__all__ == [
+        "AdapterKind",
         "AdapterShape",
         "AdapterVersion",
         "AliasChange",
