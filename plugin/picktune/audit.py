@@ -25,6 +25,7 @@ Action = Literal[
     "rolled_back",
     "challenged",
     "withdrawn",
+    "adapter_removed",
     "gate_frozen",
     "gate_unfrozen",
     "verified",

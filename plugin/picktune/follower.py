@@ -11,8 +11,9 @@ from datetime import datetime
 
 from anyio import to_thread
 from picktune_adapters import AdapterVersion, Aliases
-from picktune_adapters.check import WEIGHTS
+from picktune_adapters.contents import WEIGHTS
 from picktune_adapters.errors import AdapterCorrupt, AdapterNotFound
+from picktune_adapters.kinds import MODEL_CONFIG
 from picktune_adapters.registry import Registry
 
 from picktune.engines.base import Engine, Replicated
@@ -232,7 +233,8 @@ class Follower:
 
     def _is_there(self, name: str) -> bool:
         try:
-            return (self._registry.folder(name) / WEIGHTS).is_file()
+            own = self._checked[name].kind == "checkpoint"
+            return (self._registry.folder(name) / (MODEL_CONFIG if own else WEIGHTS)).is_file()
         except AdapterNotFound:
             return False
 

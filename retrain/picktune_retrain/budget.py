@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import time
@@ -10,11 +11,16 @@ from datetime import timedelta
 from pathlib import Path
 
 import click
+from picktune_adapters.base import tensor_shapes
 
 from picktune_retrain.errors import DiskFull
+from picktune_retrain.mixture import OWN_WEIGHTS
+from picktune_retrain.records import Recipe
 
 _UNITS = {"h": "hours", "m": "minutes", "s": "seconds"}
 GIB = 1 << 30
+_FP32 = 4
+_LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
 
 
 def duration(text: str) -> timedelta:
@@ -61,11 +67,42 @@ class Deadline:
         return True
 
 
-def check_room(home: Path, min_free: float) -> None:
-    """Raise ``DiskFull`` if the disk that holds ``home`` has less than ``min_free`` GiB to give."""
+def disk_need(base: Path, recipe: Recipe) -> int:
+    """How many bytes a night writes that grow with the model: none to speak of, unless it trains its weights.
+
+    ``base`` is the base model's folder. The checkpoint lies there twice, in fp32, while it is registered; the
+    state of the training, weights and two moments of what is trained, twice while a newer one is written.
+    """
+    if recipe.method not in OWN_WEIGHTS:
+        return 0
+    sizes = {name: math.prod(shape) for name, shape in tensor_shapes(base).items()}
+    trained = set(sizes)
+    if recipe.method == "freeze":
+        wanted = recipe.thawed.strip()
+        layers = {name: int(found[1]) for name in sizes if (found := _LAYER.search(name))}
+        first = 1 + max(layers.values(), default=-1) - (int(wanted) if wanted.isdecimal() else 0)
+        parts = [f".{part.strip()}." for part in wanted.split(",")]
+        trained = {
+            name
+            for name in sizes
+            if (layers.get(name, -1) >= first if wanted.isdecimal() else any(p in f".{name}." for p in parts))
+        }
+    state = 3 * sum(sizes[name] for name in trained)
+    return _FP32 * (2 * sum(sizes.values()) + 2 * state)
+
+
+def check_room(home: Path, min_free: float, need: int = 0) -> None:
+    """Raise ``DiskFull`` if the disk of ``home`` has less than ``min_free`` GiB beyond ``need`` bytes."""
     free = shutil.disk_usage(home).free / GIB
-    if free < min_free:
+    if free < min_free + need / GIB:
+        wants = f"{min_free:g}"
+        if need:
+            wants = (
+                f"{need / GIB:.2f} for a checkpoint of the whole model and the state of its training, and "
+                f"{min_free:g} beyond that (--min-free)"
+            )
         raise DiskFull(
-            f"the disk that holds {home} has {free:.2f} GiB left, and a night wants {min_free:g}; free space "
-            "or lower --min-free, and run again"
+            f"the disk that holds {home} has {free:.2f} GiB left, and a night wants {wants}; free space "
+            + ("with picktune adapters prune, train with lora, " if need else "")
+            + "or lower --min-free, and run again"
         )

@@ -114,6 +114,12 @@ WORDS = {
     show_default=True,
     help="Let base, champion and challenger answer so many held-out prompts, for the report and the checks.",
 )
+@click.option(
+    "--keep-checkpoints",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Afterwards delete older checkpoints than the newest N, but none that speaks or is rolled back to.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")
 @click.option("--locale", type=click.Choice(["en", "zh"]), default="en", help="The report's first language.")
 @click.option("--plots", is_flag=True, help="Put interactive curves into the report (extra 'plots', 5 MB).")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from picktune.records import ChoiceSet, Record
 
@@ -17,9 +17,7 @@ from picktune_retrain.general import TEXTS
 from picktune_retrain.records import Recipe
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from picktune_retrain.models import Model
+    from picktune_retrain.tuned import Tuned
 
 MOST_SETS = 200
 _ROWS = 128
@@ -58,23 +56,23 @@ def measure_drift(
     require_torch()
     import torch
 
-    from picktune_retrain import encoding, models
+    from picktune_retrain import encoding
+    from picktune_retrain.tuned import Tuned
 
     if not sets:
         raise ValueError("no held-out choice sets to measure the drift on")
-    model = models.load(base_model, recipe)
-    models.load_adapter(model, adapter)
+    pair = Tuned.load(adapter, base_model=base_model, recipe=recipe)
     some = evenly(sets, MOST_SETS)
     kls, ratios = [], []
     with torch.no_grad():
         for place, one in enumerate(some):
-            encoded = encoding.encode(one, model.tokenizer, recipe)
-            kl, ratio = _reply(model, encoded.prompt, encoded.replies[encoded.chosen])
+            encoded = encoding.encode(one, pair.base.tokenizer, recipe)
+            kl, ratio = _reply(pair, encoded.prompt, encoded.replies[encoded.chosen])
             kls.append(kl)
             ratios.append(ratio)
             if progress is not None:
                 progress(place + 1, len(some))
-        general = [_text(model, text) for text in TEXTS]
+        general = [_text(pair, text) for text in TEXTS]
     return Drift(
         sets=len(some),
         kl=fmean(kls),
@@ -84,44 +82,26 @@ def measure_drift(
     )
 
 
-def _reply(model: Model, prompt: Sequence[int], reply: Sequence[int]) -> tuple[float, float]:
+def _reply(pair: Tuned, prompt: Sequence[int], reply: Sequence[int]) -> tuple[float, float]:
     import torch
 
-    tuned, base = _hidden(model, [*prompt, *reply[:-1]], len(reply))
+    tuned, base = pair.hidden([*prompt, *reply[:-1]], len(reply))
     targets = torch.tensor(reply, device=tuned.device)
     kl = ratio = 0.0
     for start in range(0, len(reply), _ROWS):
         rows = slice(start, start + _ROWS)
-        after, before = _log_probs(model, tuned[rows]), _log_probs(model, base[rows])
+        after, before = pair.log_probs(tuned[rows], tuned=True), pair.log_probs(base[rows], tuned=False)
         kl += float((after.exp() * (after - before)).sum())
         picks = targets[rows, None]
         ratio += float((after.gather(1, picks) - before.gather(1, picks)).sum())
     return kl / len(reply), ratio / len(reply)
 
 
-def _text(model: Model, text: str) -> tuple[float, float]:
+def _text(pair: Tuned, text: str) -> tuple[float, float]:
     import torch
 
-    ids = model.tokenizer(text, add_special_tokens=False)["input_ids"]
-    tuned, base = _hidden(model, ids[:-1], len(ids) - 1)
+    ids = pair.base.tokenizer(text, add_special_tokens=False)["input_ids"]
+    tuned, base = pair.hidden(ids[:-1], len(ids) - 1)
     targets = torch.tensor(ids[1:], device=tuned.device)[:, None]
-    losses = [-float(_log_probs(model, hidden).gather(1, targets).mean()) for hidden in (base, tuned)]
-    return losses[0], losses[1]
-
-
-def _hidden(model: Model, ids: Sequence[int], last: int) -> tuple[Tensor, Tensor]:
-    """The last hidden states [last, d] with the adapter and without it."""
-    import torch
-
-    network: Any = model.network
-    body = network.get_base_model().base_model
-    row = torch.tensor([list(ids)], device=network.device)
-    tuned = body(input_ids=row, use_cache=False)[0][0, -last:]
-    with network.disable_adapter():
-        base = body(input_ids=row, use_cache=False)[0][0, -last:]
-    return tuned, base
-
-
-def _log_probs(model: Model, hidden: Tensor) -> Tensor:
-    head = model.network.get_base_model().get_output_embeddings()
-    return head(hidden).float().log_softmax(-1)  # type: ignore[no-any-return]
+    after, before = pair.log_probs(tuned, tuned=True), pair.log_probs(base, tuned=False)
+    return tuple(-float(one.gather(1, targets).mean()) for one in (before, after))  # type: ignore[return-value]

@@ -96,21 +96,3 @@ def wanted(recipe: Recipe) -> frozenset[ExtraKind]:
         "scenario": recipe.balance == "scenario",
     }
     return frozenset(kind for kind, needed in kinds.items() if needed)
-
-
-def require_adapter(recipe: Recipe) -> None:
-    """Raise ``InvalidInput`` for a method whose product no night can let join the slates."""
-    if recipe.method in OWN_WEIGHTS:
-        raise InvalidInput(
-            f"{recipe.method} makes a model of its own, and a night registers adapters, which join "
-            "the slates beside the base; train it with picktune_retrain.train and serve its folder with "
-            "picktune serve --model, or use lora or qlora",
-            field="method",
-        )
-    if recipe.method in PROMPT_METHODS:
-        raise InvalidInput(
-            f"{recipe.method} makes a prompt adapter, which the local engine alone can serve and a night "
-            "does not register; train it with picktune_retrain.train and load its folder into a LocalEngine, "
-            "or use lora or qlora",
-            field="method",
-        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 
 from picktune.records import utc_now
 from picktune.settings import Settings
@@ -12,7 +13,7 @@ from picktune_adapters import AdapterVersion, AliasChange
 from picktune_retrain import dataset as datasets
 from picktune_retrain import mixture, nights
 from picktune_retrain.basemodel import base_model
-from picktune_retrain.budget import Deadline, check_room
+from picktune_retrain.budget import GIB, Deadline, check_room, disk_need
 from picktune_retrain.comparison import Comparison
 from picktune_retrain.evaluate import Judgement
 from picktune_retrain.gate import admit
@@ -20,6 +21,7 @@ from picktune_retrain.plan import Plan, Quiet, Summary, Watch
 from picktune_retrain.preflight import check_base, check_extra, check_log, interrupted, nothing_to_do
 from picktune_retrain.records import Decision, TrainingRun
 from picktune_retrain.report import Account
+from picktune_retrain.retention import drop_checkpoints
 from picktune_retrain.stages import Stages
 
 
@@ -39,7 +41,6 @@ def nightly(
     """
     plan, watch, home = plan or Plan(), watch or Quiet(), settings.folder
     mixture.check(plan.recipe)
-    mixture.require_adapter(plan.recipe)
     stages = Stages(settings, plan, watch, Deadline(plan.stop_after, should_stop, watch.note), now)
     if plan.dry_run:
         return rehearse(stages)
@@ -53,7 +54,7 @@ def nightly(
             if why := nothing_to_do(fresh.version, home, settings, plan, base):
                 return Summary(exit_code=Summary.NOTHING_TO_DO, message=why, dataset=fresh.version)
             check_extra()
-            check_room(home, plan.min_free)
+            check_room(home, plan.min_free, disk_need(Path(base.folder), plan.recipe))
             night = stages.begin(base, fresh)
         dataset = datasets.load_dataset(night.manifest.dataset_id, home / "datasets")
         watch.dataset(dataset.version)
@@ -81,6 +82,8 @@ def nightly(
             )
             report = night.once("report", str, lambda: stages.report(night, account))
             night.close("admitted" if decision.admitted else "not_admitted", now())
+        if plan.keep_checkpoints is not None:
+            drop_checkpoints(stages.registry, plan.keep_checkpoints, by="nightly", note=watch.note, now=now())
     return summary(account, report)
 
 
@@ -91,6 +94,11 @@ def rehearse(stages: Stages) -> Summary:
     for night in nights.all_nights(stages.home):
         if night.manifest.result is None:
             stages.watch.note(f"night {night.manifest.id} was interrupted at stage {night.stage!r}")
+    need = disk_need(Path(base.folder), stages.plan.recipe)
+    if need:
+        stages.watch.note(
+            f"{stages.plan.recipe.method} would take {need / GIB:.2f} GiB of the disk while it works"
+        )
     dataset = stages.read_the_log()
     stages.watch.dataset(dataset.version)
     why = nothing_to_do(dataset.version, stages.home, stages.settings, stages.plan, base)

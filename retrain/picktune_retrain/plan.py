@@ -25,6 +25,7 @@ class Plan(Record, frozen=True, kw_only=True):
     held-out prompts the models answer for the report. ``data`` says which picks are learned from,
     ``standard`` how good they must be, unless ``allow_poor``; at the first night with ``freeze_at`` held-out
     picks these become the frozen hold-out (nought: never).
+    ``keep_checkpoints`` is how many checkpoints the registry keeps beside those that speak; without it, all.
     """
 
     recipe: Recipe = Recipe()
@@ -41,6 +42,7 @@ class Plan(Record, frozen=True, kw_only=True):
     dry_run: bool = False
     stop_after: timedelta | None = None
     min_free: Annotated[float, Meta(ge=0.0)] = 1.0
+    keep_checkpoints: Annotated[int, Meta(ge=0)] | None = None
     replies: Annotated[int, Meta(ge=0, le=200)] = 20
     locale: Literal["en", "zh"] = "en"
     plots: bool = False

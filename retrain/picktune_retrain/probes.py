@@ -6,15 +6,11 @@ The replies are ours and nobody's data, so they may lie beside the adapter for a
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from picktune.records import Message
 from picktune_adapters.probes import Probe, write_probes
 
 from picktune_retrain.records import Recipe
-
-if TYPE_CHECKING:
-    from picktune_retrain.models import Model
 
 # Replies of several manners, so that whatever people like or dislike, some of it is among them.
 _TURNS = (
@@ -39,34 +35,26 @@ _TURNS = (
 
 def make_probes(adapter: Path, *, base_model: str | Path, recipe: Recipe) -> tuple[Probe, ...]:
     """Score the fixed replies in fp32 under the base and under the adapter; raises what ``models`` raises."""
-    from picktune_retrain import encoding, models
+    import torch
 
-    model = models.load(base_model, recipe)
-    models.load_adapter(model, adapter)
+    from picktune_retrain import encoding
+    from picktune_retrain.tuned import Tuned
+
+    pair = Tuned.load(adapter, base_model=base_model, recipe=recipe)
     probes = []
-    with models.float32(model):
+    with pair.float32(), torch.no_grad():
         for question, answer in _TURNS:
             messages = [Message(role="user", content=question)]
-            prompt, (reply,), _ = encoding.encode_replies(messages, [answer], model.tokenizer, recipe)
-            with model.network.disable_adapter():
-                base = _token_log_probs(model, prompt, reply)
-            probes.append(
-                Probe(prompt=prompt, reply=reply, base=base, tuned=_token_log_probs(model, prompt, reply))
+            prompt, (reply,), _ = encoding.encode_replies(messages, [answer], pair.base.tokenizer, recipe)
+            targets = torch.tensor(reply, device=pair.base.device)[:, None]
+            tuned, base = (
+                tuple(one.float().log_softmax(-1).gather(-1, targets)[:, 0].tolist())
+                for one in pair.logits([*prompt, *reply[:-1]], len(reply))
             )
+            probes.append(Probe(prompt=prompt, reply=reply, base=base, tuned=tuned))
     return tuple(probes)
 
 
 def keep_probes(adapter: Path, *, base_model: str | Path, recipe: Recipe) -> None:
     """Write the probes beside the adapter, where the registry finds them."""
     write_probes(adapter, make_probes(adapter, base_model=base_model, recipe=recipe))
-
-
-def _token_log_probs(model: Model, prompt: tuple[int, ...], reply: tuple[int, ...]) -> tuple[float, ...]:
-    import torch
-
-    ids = torch.tensor([[*prompt, *reply[:-1]]], device=model.device)
-    with torch.no_grad():
-        logits = model.network(input_ids=ids, use_cache=False).logits[0, len(prompt) - 1 :]
-        targets = torch.tensor(reply, device=model.device)
-        values = logits.float().log_softmax(-1).gather(-1, targets[:, None])[:, 0]
-    return tuple(values.tolist())

@@ -12,6 +12,8 @@ from picktune_retrain import mixture
 from picktune_retrain.records import Recipe
 
 RECIPE = Recipe()
+# What whole weights take is a tenth of what a LoRA takes, and virtual tokens take ten times as much.
+RATES = {"lora": RECIPE.learning_rate, "full": RECIPE.learning_rate / 10, "prompt": RECIPE.learning_rate * 10}
 F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS = (
@@ -33,8 +35,8 @@ _OPTIONS = (
     click.option(
         "--learning-rate",
         type=click.FloatRange(0, 1, min_open=True),
-        default=RECIPE.learning_rate,
-        show_default=True,
+        default=None,
+        show_default=", ".join(f"{rate:g} with {name}" for name, rate in RATES.items()),
     ),
     click.option("--seed", type=click.IntRange(0), default=RECIPE.seed, show_default=True),
     click.option(
@@ -42,7 +44,7 @@ _OPTIONS = (
         type=click.Choice(["lora", "qlora", "full", "freeze", "progressive", "prompt", "p-tuning", "prefix"]),
         default=RECIPE.method,
         show_default=True,
-        help="What is trained; a night registers what lora and qlora make.",
+        help="What is trained: an adapter, a checkpoint, or virtual tokens.",
     ),
     click.option(
         "--targets",
@@ -57,6 +59,26 @@ _OPTIONS = (
         default=RECIPE.quantised,
         show_default=True,
         help="With qlora: what the base is kept in.",
+    ),
+    click.option(
+        "--thawed",
+        default=RECIPE.thawed,
+        show_default=True,
+        help="With freeze: how many of the last layers are trained, or names, as lm_head,layers.29.",
+    ),
+    click.option(
+        "--stages",
+        type=click.IntRange(1, 20),
+        default=RECIPE.stages,
+        show_default=True,
+        help="With progressive: in how many stages the layers are let in.",
+    ),
+    click.option(
+        "--virtual-tokens",
+        type=click.IntRange(1, 1024),
+        default=RECIPE.virtual_tokens,
+        show_default=True,
+        help="With prompt, p-tuning and prefix: how many stand before the prompt.",
     ),
     click.option(
         "--objective",
@@ -143,6 +165,10 @@ def recipe_of(flags: dict[str, Any]) -> Recipe:
     fields = {name: flags.pop(name) for name in list(flags) if name in Recipe.__struct_fields__}
     fields["objective"] = mixture.canonical(fields["objective"])
     fields["annotator_weights"] = dict(sorted(map(_weight, fields["annotator_weights"])))
+    if fields["learning_rate"] is None:
+        kinds = {"full": mixture.OWN_WEIGHTS, "prompt": mixture.PROMPT_METHODS}
+        alike = (name for name, methods in kinds.items() if fields["method"] in methods)
+        fields["learning_rate"] = RATES[next(alike, "lora")]
     # α = 2 r keeps the adapter's scale, and with it the learning rate, the same at every rank.
     recipe = Recipe(**fields, alpha=2 * fields["rank"])
     mixture.check(recipe)

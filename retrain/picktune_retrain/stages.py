@@ -312,6 +312,7 @@ class Stages:
             base_model=made.base.name,
             base=Path(made.base.folder),
             run_id=made.id,
+            method=made.recipe.method,
             dataset_id=made.dataset_id,
             picks=len(dataset.train),
             picks_until=made.until,

@@ -215,7 +215,7 @@ def test_adapters(run: Run, home: Path, tiny_adapter: Any) -> None:
         )
     registry.move("challenger", "v2", by="test", reason="admitted", now=NOW)
     table = run("adapters").output
-    assert re.search(r"v2 .*challenger.*90 simulated.*62%", table)
+    assert re.search(r"v2 .*challenger.*lora.*90 simulated.*62%", table)
     assert run("promote", "v2", "--reason", "people like it", "--by", "mei").output == (
         "The champion is now v2; before, it was the base.\n"
     )

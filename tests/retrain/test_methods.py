@@ -21,7 +21,7 @@ from picktune.engines.local import LocalEngine
 from picktune.errors import InvalidInput, MissingExtra
 from picktune.records import ChoiceSet, Message, Sampling
 from picktune_adapters.check import check_adapter
-from picktune_retrain import methods, mixture, models
+from picktune_retrain import methods, models
 from picktune_retrain.choice import score
 from picktune_retrain.curriculum import hardness
 from picktune_retrain.encoding import EncodedSet
@@ -283,5 +283,3 @@ def test_what_is_not_there_is_named(tiny_model: Path, tmp_path: Path) -> None:
         with pytest.raises(InvalidInput, match=words):
             run(tiny_model, tmp_path / "v1", structs.replace(LORA, **fields), 4)  # type: ignore[arg-type]
     assert not (tmp_path / "v1").exists()
-    with pytest.raises(InvalidInput, match="picktune serve"):
-        mixture.require_adapter(Recipe(method="full"))

@@ -69,7 +69,7 @@ def _registered(settings: Settings) -> tuple[list[int], list[str]]:
             versions += [registry.get(name)] if name else []
         except AdapterError as error:
             click.secho(f"Note: {error}", fg="yellow", err=True)
-    return [one.rank for one in versions], [one.base_model for one in versions]
+    return [one.rank for one in versions if one.kind == "lora"], [one.base_model for one in versions]
 
 
 def _tell(found: Diagnosis) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import getpass
 import os
+import re
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -29,6 +31,19 @@ CONFIG = click.option(
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 REASON = click.option("--reason", required=True, help="Why; it is kept in the history.")
+
+
+_UNITS = {"h": "hours", "d": "days", "w": "weeks"}
+
+
+def an_age(ctx: click.Context, parameter: click.Parameter, value: str | None) -> timedelta | None:
+    """The callback of an option that takes an age."""
+    if value is None:
+        return None
+    match = re.fullmatch(r"([0-9]{1,5})([hdw])", value)
+    if match is None or not int(match[1]):
+        raise click.BadParameter(f"{value!r} is no age; give one such as 365d, 8w or 12h")
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
 
 
 def configured(command: Callable[..., None]) -> Callable[..., None]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import click
 
 from picktune.commands.auditing import auditing
-from picktune.commands.options import configured
+from picktune.commands.options import an_age, configured
 from picktune.commands.progress import progress_bar
 from picktune.records import utc_now
 from picktune.settings import Settings
@@ -17,18 +16,11 @@ from picktune.settings import Settings
 if TYPE_CHECKING:
     from picktune.log.retention import Kind
 
-_UNITS = {"h": "hours", "d": "days", "w": "weeks"}
-
-
-def _age(ctx: click.Context, parameter: click.Parameter, value: str) -> timedelta:
-    match = re.fullmatch(r"([0-9]{1,5})([hdw])", value)
-    if match is None or not int(match[1]):
-        raise click.BadParameter(f"{value!r} is no age; give one such as 365d, 8w or 12h")
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
-
 
 @click.command()
-@click.option("--older-than", "age", callback=_age, required=True, help="From before then: 365d, 8w or 12h.")
+@click.option(
+    "--older-than", "age", callback=an_age, required=True, help="From before then: 365d, 8w or 12h."
+)
 @click.option(
     "--kind",
     "kinds",

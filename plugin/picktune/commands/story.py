@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 import msgspec
 
+from picktune.commands.adapters import kind_words
 from picktune.commands.options import JSON, configured
 from picktune.settings import Settings
 
@@ -25,9 +26,7 @@ def why(settings: Settings, adapter: str, as_json: bool) -> None:
     version = story.version
     now = story.alias or ("removed" if story.removed else "not in service")
     click.secho(f"{version.name} ({now})", bold=True)
-    click.echo(
-        f"  {version.method}, rank {version.rank}, on {version.base_model}, sha256 {version.sha256[:16]}…"
-    )
+    click.echo(f"  {kind_words(version)}, on {version.base_model}, sha256 {version.sha256[:16]}…")
     for event in story.events:
         by = f" by {event.by}" if event.by else ""
         click.echo(f"{event.at:%Y-%m-%d %H:%M:%S}  {event.what}{by}")

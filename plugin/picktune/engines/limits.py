@@ -14,7 +14,8 @@ Seconds = Annotated[float, Meta(gt=0.0)]
 class VLLMLimits(Record, frozen=True, kw_only=True):
     """The replicas of one vLLM and the limits of each; all times are seconds.
 
-    ``urls`` are the replicas; without any, there is that of ``vllm_url``. ``whole`` is how long
+    ``urls`` are the replicas; without any, there is that of ``vllm_url``. ``checkpoints`` are further
+    servers, of which each serves one checkpoint of the registry as a model of its own. ``whole`` is how long
     an answer may take, ``read`` any other request; of an answer that is streamed, ``first`` the first token,
     and ``between`` each one after it. ``outstanding`` requests may run at one replica; ``spill``
     is by how many more than the idlest one a conversation's own replica may have before it goes elsewhere.
@@ -23,6 +24,7 @@ class VLLMLimits(Record, frozen=True, kw_only=True):
     """
 
     urls: tuple[Annotated[str, Meta(pattern=r"^https?://[^/\s]+")], ...] = ()
+    checkpoints: tuple[Annotated[str, Meta(pattern=r"^https?://[^/\s]+")], ...] = ()
     connect: Seconds = 5.0
     write: Seconds = 30.0
     pool: Seconds = 30.0

@@ -1,4 +1,7 @@
-"""The embedded engine: transformers in this process, the base and its adapters mixed in one batch."""
+"""The embedded engine: transformers in this process, the base and its adapters mixed in one batch.
+
+A checkpoint is a further model: its own weights, batch and thread.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from picktune_adapters.kinds import kind_of
 
 from picktune.engines.base import Generation
+from picktune.engines.beside import Beside, start_beside
 from picktune.engines.rows import Row
 from picktune.engines.sampler import row_seed
 from picktune.errors import AdapterNotFound, EngineBusy, EngineDown, EngineError, MissingExtra
@@ -23,6 +29,8 @@ from picktune.records import Message, Sampling
 if TYPE_CHECKING:
     from picktune.engines.decoder import Decoder
     from picktune.engines.lora import Lora
+
+T = TypeVar("T")
 
 # Seconds that an idle engine waits for the other requests of a slate, and for those still being tokenised.
 _WINDOW = 0.005
@@ -36,6 +44,13 @@ class _Request:
     since: float
     begun: int = 0
     replies: dict[int, Generation] = field(default_factory=dict)
+
+
+@dataclass(eq=False, slots=True)
+class _Scoring:
+    tokens: Sequence[int]
+    adapter: Lora | None
+    answer: asyncio.Future[list[float]]
 
 
 class LocalEngine:
@@ -59,6 +74,8 @@ class LocalEngine:
         self._batch = batch
         self._dtype: str = dtype
         self._adapters: dict[str, Lora] = {}
+        self._models: dict[str, Beside] = {}
+        self._scoring: deque[_Scoring] = deque()
         self._waiting: deque[_Request] = deque()
         self._encoding = 0
         self._running: list[_Request] = []
@@ -79,7 +96,7 @@ class LocalEngine:
     @property
     def waiting(self) -> int:
         """How many requests wait for their turn."""
-        return len(self._waiting) + self._encoding
+        return len(self._waiting) + self._encoding + sum(one.waiting for one in self._models.values())
 
     async def start(self) -> None:
         """Load the model; raises ``EngineDown`` if it cannot be, ``MissingExtra`` without torch."""
@@ -98,11 +115,10 @@ class LocalEngine:
     ) -> list[Generation]:
         """Sample ``n`` replies; see ``Engine.generate``."""
         decoder = self._started()
-        adapter = None
-        if model is not None:
-            adapter = self._adapters.get(model)
-            if adapter is None:
-                raise AdapterNotFound(model, sorted(self._adapters))
+        if model in self._models:
+            async with self._models[model].use() as own:
+                return await own.generate(messages, model=None, n=n, sampling=sampling, seed=seed)
+        adapter = self._adapter(model)
         if n < 1:
             return []
         places = adapter.places if adapter is not None else 0
@@ -144,24 +160,52 @@ class LocalEngine:
                 with contextlib.suppress(ValueError):
                     self._waiting.remove(request)
 
+    async def log_probs(self, text: str | Sequence[int], *, model: str | None) -> list[float]:
+        """log p of every token but the first, in nats; see ``canary.Scoring``."""
+        decoder = self._started()
+        if model in self._models:
+            async with self._models[model].use() as own:
+                return await own.log_probs(text, model=None)
+        loop = asyncio.get_running_loop()
+        tokens: Sequence[int] = (
+            await loop.run_in_executor(self._tokenizing, decoder.network.tokens, text)
+            if isinstance(text, str)
+            else text
+        )
+        asked = _Scoring(tokens, self._adapter(model), loop.create_future())
+        with self._changed:
+            self._started()
+            self._scoring.append(asked)
+            self._changed.notify()
+        return await asked.answer
+
     async def load(self, name: str, folder: Path) -> None:
-        """Load an adapter beside what is running; raises ``AdapterCorrupt`` if it cannot be served."""
+        """Load an adapter or a checkpoint beside what is running.
+
+        Raises ``AdapterCorrupt`` if it cannot be served, ``EngineError`` without memory for a checkpoint.
+        """
         decoder = self._started()
         async with self._lock:
-            if name not in self._adapters:
+            if name in self._adapters or name in self._models:
+                return
+            if await asyncio.to_thread(kind_of, folder) == "checkpoint":
+                self._models[name] = await start_beside(name, folder, decoder.network, self._like_this)
+            else:
                 self._adapters[name] = await asyncio.to_thread(decoder.network.read_adapter, name, folder)
 
     async def unload(self, name: str) -> None:
         """Drop an adapter; requests that were made before complete with it."""
         async with self._lock:
-            adapter = self._adapters.pop(name, None)
+            adapter, own = self._adapters.pop(name, None), self._models.pop(name, None)
+        if own is not None:
+            await own.retire()
         if adapter is not None:
             with self._changed:
                 self._unloaded.append(adapter)
 
     async def loaded(self) -> list[str]:
-        """The names of the adapters, sorted."""
-        return sorted(self._adapters)
+        """The names of the adapters and checkpoints, sorted."""
+        return sorted([*self._adapters, *self._models])
 
     async def ready(self) -> bool:
         """Whether the model is loaded and its thread is alive."""
@@ -178,6 +222,9 @@ class LocalEngine:
             self._tokenizing.shutdown(wait=False)
             self._decoder = None
             self._adapters.clear()
+            for own in self._models.values():
+                await own.close()
+            self._models.clear()
 
     def _load_model(self) -> Decoder:
         # Where others want the cores too, OpenMP's waiting threads must sleep: spinning, they take the time
@@ -189,6 +236,18 @@ class LocalEngine:
         except ImportError as error:
             raise MissingExtra("the embedded engine", "local") from error
         return Decoder(Network(self._model, dtype=self._dtype))
+
+    def _like_this(self, folder: Path) -> LocalEngine:
+        dtype: Any = self._dtype
+        return LocalEngine(folder, queue=self._queue_limit, batch=self._batch, dtype=dtype)
+
+    def _adapter(self, name: str | None) -> Lora | None:
+        if name is None:
+            return None
+        found = self._adapters.get(name)
+        if found is None:
+            raise AdapterNotFound(name, sorted([*self._adapters, *self._models]))
+        return found
 
     def _started(self) -> Decoder:
         if self._decoder is None or self._closed:
@@ -204,6 +263,7 @@ class LocalEngine:
     def _work(self, decoder: Decoder) -> None:
         try:
             while self._wait(decoder):
+                self._score(decoder)
                 try:
                     rows = self._admit(decoder)
                     if rows:
@@ -221,15 +281,35 @@ class LocalEngine:
                 self._closed = True
                 self._running += self._waiting
                 self._waiting.clear()
-            self._fail_running(EngineDown("the embedded engine was closed"))
+                unscored = list(self._scoring)
+                self._scoring.clear()
+            closed = EngineDown("the embedded engine was closed")
+            self._fail_running(closed)
+            for asked in unscored:
+                _settle(asked.answer, closed)
+
+    def _score(self, decoder: Decoder) -> None:
+        """Answer who asks for likelihoods, between two steps."""
+        while True:
+            with self._changed:
+                if not self._scoring:
+                    return
+                asked = self._scoring.popleft()
+            answer: list[float] | EngineError
+            try:
+                answer = decoder.network.log_probs(asked.adapter, asked.tokens)
+            except Exception as error:
+                answer = EngineError(f"the model failed: {type(error).__name__}: {error}")
+                answer = error if isinstance(error, EngineError) else answer
+            _settle(asked.answer, answer)
 
     def _wait(self, decoder: Decoder) -> bool:
         """Wait until there is something to do; false when the engine is closed."""
         with self._changed:
             if decoder.rows:
                 return not self._closed
-            self._changed.wait_for(lambda: self._closed or self._waiting)
-            if not self._closed:
+            self._changed.wait_for(lambda: self._closed or self._waiting or self._scoring)
+            if not self._closed and self._waiting:
                 self._changed.wait_for(lambda: self._closed, _WINDOW)
                 self._changed.wait_for(lambda: self._closed or not self._encoding, _WINDOW_ENCODING)
             return not self._closed
@@ -270,28 +350,31 @@ class LocalEngine:
                     )
             error = next((row.error for row in request.rows if row.error is not None), None)
             if error is not None:
-                self._settle(request, error)
+                _settle(request.answer, error)
             elif len(request.replies) == len(request.rows):
                 self._pace = 0.9 * self._pace + 0.1 * (now - request.since) / max(len(self._running), 1)
-                self._settle(request, [request.replies[i] for i in range(len(request.rows))])
+                _settle(request.answer, [request.replies[i] for i in range(len(request.rows))])
             elif not any(row.cancelled for row in request.rows):
                 still.append(request)
         self._running = still
 
     def _fail_running(self, error: EngineError) -> None:
         for request in self._running:
-            self._settle(request, error)
+            _settle(request.answer, error)
         self._running = []
 
-    def _settle(self, request: _Request, answer: list[Generation] | EngineError) -> None:
-        def settle() -> None:
-            if request.answer.done():
-                return
-            if isinstance(answer, EngineError):
-                request.answer.set_exception(answer)
-            else:
-                request.answer.set_result(answer)
 
-        # The loop may be gone by now, and with it whoever waited.
-        with contextlib.suppress(RuntimeError):
-            request.answer.get_loop().call_soon_threadsafe(settle)
+def _settle(answer: asyncio.Future[T], found: T | EngineError) -> None:
+    """Give an answer, from the worker's thread, to whoever still waits for it."""
+
+    def settle() -> None:
+        if answer.done():
+            return
+        if isinstance(found, EngineError):
+            answer.set_exception(found)
+        else:
+            answer.set_result(found)
+
+    # The loop may be gone by now, and with it whoever waited.
+    with contextlib.suppress(RuntimeError):
+        answer.get_loop().call_soon_threadsafe(settle)

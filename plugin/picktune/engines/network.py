@@ -12,11 +12,11 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from picktune.engines.chat import fit_chat
-from picktune.engines.kv import is_elastic, new_cache
+from picktune.engines.kv import begin, is_elastic, new_cache
 from picktune.engines.lora import Lora, LoraRouter
 from picktune.engines.prompted import kind_of
 from picktune.engines.virtual import read_prompt
-from picktune.errors import AdapterCorrupt, EngineDown
+from picktune.errors import AdapterCorrupt, EngineDown, EngineError
 from picktune.records import Message
 
 
@@ -46,7 +46,7 @@ class Network:
         self.router = LoraRouter(self.model)
         self.context = _context(self.model.config)
         self.ends = _ends(self.model, self.tokenizer)
-        self._folder = Path(model) if any(Path(model).glob("*.safetensors")) else None
+        self.folder = Path(model) if any(Path(model).glob("*.safetensors")) else None
         parameters = inspect.signature(self.model.forward).parameters
         self._positions = "position_ids" in parameters
         self._keep = {"logits_to_keep": 1} if "logits_to_keep" in parameters else {}
@@ -69,7 +69,22 @@ class Network:
                 )
             self.router.route([])
             return Lora(name, {}, read_prompt(folder, self.model, {self._cache: self.new_cache()}))
-        return self.router.read(name, folder, self._folder, self.device, self.dtype)
+        return self.router.read(name, folder, self.folder, self.device, self.dtype)
+
+    def free_memory(self) -> int | None:
+        """How many bytes further weights may take where these lie; ``None`` where nobody says."""
+        if self.device.type == "cuda":
+            return int(torch.cuda.mem_get_info(self.device)[0])
+        try:
+            lines = Path("/proc/meminfo").read_text("utf-8").splitlines()
+        except OSError:
+            return None
+        return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")), None)
+
+    def tokens(self, text: str) -> list[int]:
+        """A text as token ids, with what the tokenizer puts around every text."""
+        ids: list[int] = self.tokenizer(text)["input_ids"]
+        return ids
 
     def encode(self, messages: Sequence[Message], max_tokens: int) -> tuple[tuple[int, ...], int]:
         """The prompt, cut so that the reply has room beside it, and how many tokens the reply may have."""
@@ -112,6 +127,26 @@ class Network:
         self.router.route(adapters)
         output = self.model(input_ids=ids, attention_mask=mask, use_cache=True, **extra)
         return output.logits[:, -1].float().cpu().numpy()
+
+    @torch.inference_mode()
+    def log_probs(self, adapter: Lora | None, tokens: Sequence[int]) -> list[float]:
+        """log p of every token but the first, in nats, under the base or an adapter."""
+        places = adapter.places if adapter is not None else 0
+        count = places + len(tokens)
+        if count > self.context:
+            raise EngineError(f"{len(tokens)} tokens are more than the {self.context} of the model's context")
+        cache = self.new_cache()
+        if adapter is not None and places:
+            begin(cache, [(places, adapter.prefix)])
+        ids = torch.tensor([list(tokens)], device=self.device)
+        extra: dict[str, Any] = {self._cache: cache}
+        if self._positions:
+            extra["position_ids"] = torch.arange(places, count, device=self.device)[None]
+        mask = torch.ones((1, count), dtype=torch.long, device=self.device)
+        self.router.route([adapter])
+        logits = self.model(input_ids=ids, attention_mask=mask, use_cache=True, **extra).logits[0, :-1]
+        found: list[float] = logits.float().log_softmax(-1).gather(-1, ids[0, 1:, None])[:, 0].tolist()
+        return found
 
     def _takes_whole_masks(self) -> bool:
         """Whether the model gives the same logits for a mask of (rows, 1, tokens, places) as for a plain one.

@@ -15,12 +15,15 @@ from typing import Any
 import httpx
 from msgspec import structs
 from picktune_adapters import check_adapter
+from picktune_adapters.check_checkpoint import check_checkpoint
+from picktune_adapters.kinds import kind_of
 from picktune_adapters.names import check_name, is_name
 
 from picktune.engines.answers import Completion, Model, Scored, checked, decode, reason
 from picktune.engines.base import Generation, ReplicaState, Speaker
 from picktune.engines.limits import VLLMLimits
 from picktune.engines.live import LiveAnswer
+from picktune.engines.own_servers import OwnServers
 from picktune.engines.pool import Pool
 from picktune.engines.prompts import TOO_LONG, defused, shorter
 from picktune.engines.replica import Replica
@@ -59,6 +62,9 @@ class VLLMEngine:
         self._rng = rng
         self._replicas = tuple(Replica(one, self._client, key, limits, rng) for one in dict.fromkeys(url))
         self._pool = Pool(self._replicas, limits, rng)
+        alone = structs.replace(limits, checkpoints=())
+        make = lambda one: VLLMEngine(one, key=key, client=self._client, limits=alone, rng=rng)  # noqa: E731
+        self._beside = OwnServers(limits.checkpoints, make)
 
     @property
     def base_model(self) -> str:
@@ -69,7 +75,7 @@ class VLLMEngine:
     @property
     def replicas(self) -> tuple[ReplicaState, ...]:
         """How each server is."""
-        return tuple(one.state for one in self._replicas)
+        return (*(one.state for one in self._replicas), *self._beside.replicas)
 
     def speakers(self) -> Sequence[Speaker]:
         """Each server that answers, as an engine of its own that shares what is known of the server."""
@@ -78,6 +84,10 @@ class VLLMEngine:
     async def start(self) -> None:
         """Find out which model is served; raises ``EngineDown`` if no server answers."""
         await self._look()
+
+    async def look(self) -> Model:
+        """Ask what is served now; raises ``EngineDown`` and ``EngineError``."""
+        return await self._look()
 
     async def generate(
         self,
@@ -90,6 +100,10 @@ class VLLMEngine:
         options: Mapping[str, Any] = _NO_OPTIONS,
     ) -> list[Generation]:
         """Sample ``n`` replies; see ``Engine.generate`` and ``Forwarding.generate``."""
+        if (own := self._beside.get(model)) is not None:
+            return await own.generate(
+                messages, model=None, n=n, sampling=sampling, seed=seed, options=options
+            )
         base = await self._serving(model)
         if n < 1:
             return []
@@ -138,6 +152,8 @@ class VLLMEngine:
         self, messages: Sequence[Mapping[str, Any]], fields: Mapping[str, Any], *, model: str | None
     ) -> dict[str, Any]:
         """The server's own answer; see ``Forwarding.forward``."""
+        if (own := self._beside.get(model)) is not None:
+            return await own.forward(messages, fields, model=None)
         base = await self._serving(model)
         said = _defused(messages)
         body = {**fields, "model": model or base.id, "messages": said, "stream": False}
@@ -148,6 +164,8 @@ class VLLMEngine:
         self, messages: Sequence[Mapping[str, Any]], fields: Mapping[str, Any], *, model: str | None
     ) -> LiveAnswer:
         """The server's own answer while it comes; see ``Streaming.stream``."""
+        if (own := self._beside.get(model)) is not None:
+            return await own.stream(messages, fields, model=None)
         base = await self._serving(model)
         said = _defused(messages)
         body = {**fields, "model": model or base.id, "messages": said, "stream": True}
@@ -159,6 +177,8 @@ class VLLMEngine:
 
     async def log_probs(self, text: str | Sequence[int], *, model: str | None) -> list[float]:
         """log p of every token but the first, in nats; see ``canary.Scoring``."""
+        if (own := self._beside.get(model)) is not None:
+            return await own.log_probs(text, model=None)
         base = await self._serving(model)
         body = {
             "model": model or base.id,
@@ -178,12 +198,19 @@ class VLLMEngine:
         """Load an adapter into each server that answers; all must see the folder under the same path.
 
         Servers that have it already are left alone. One that does not answer now gets it when this is called
-        again; until then it is asked for other models only. Raises ``AdapterCorrupt`` if the adapter is not
-        sound or a server refuses it, ``InvalidAdapterName`` for a name that could lead anywhere else.
+        again; until then it is asked for other models only. A checkpoint is looked for at ``checkpoints`` of
+        the limits. Raises ``AdapterCorrupt`` if the adapter is not sound, is a prompt adapter, or a server
+        refuses it, ``InvalidAdapterName`` for a name that could lead anywhere else, and ``EngineError`` for a
+        checkpoint that no server serves.
         """
         check_name(name)
         base = self._base() or await self._look()
-        path = await asyncio.to_thread(_checked_path, folder, Path(base.root or base.id))
+        if await asyncio.to_thread(kind_of, folder) == "checkpoint":
+            place = _folder(base)
+            await asyncio.to_thread(check_checkpoint, folder, base=place)
+            await self._beside.find(name, folder)
+            return
+        path = await asyncio.to_thread(_checked_path, folder, _folder(base))
         up = [one for one in self._replicas if self._is_up(one)]
         done = await asyncio.gather(*(_load(one, name, path) for one in up), return_exceptions=True)
         faults = [one for one in done if isinstance(one, BaseException)]
@@ -194,6 +221,8 @@ class VLLMEngine:
     async def unload(self, name: str) -> None:
         """Drop an adapter from every server; one that is not there is no error, nor is a server."""
         check_name(name)
+        if self._beside.forget(name):
+            return
         for one in self._replicas:
             one.names.discard(name)
         up = [one for one in self._replicas if one.base is None or self._is_up(one)]
@@ -203,10 +232,10 @@ class VLLMEngine:
             raise faults[0]
 
     async def loaded(self) -> list[str]:
-        """The names of the adapters that every server lists that answers, sorted."""
+        """The adapters that every server lists that answers, and the checkpoints whose own do, sorted."""
         await self._look()
         names = [one.names for one in self._replicas if self._is_up(one)]
-        return sorted(set.intersection(*names)) if names else []
+        return sorted([*(set.intersection(*names) if names else ()), *await self._beside.look()])
 
     async def ready(self) -> bool:
         """Whether a server says that it is healthy."""
@@ -222,6 +251,7 @@ class VLLMEngine:
         one = VLLMEngine(client=self._client, limits=self._limits, rng=self._rng)
         one._replicas = (replica,)
         one._pool = Pool(one._replicas, self._limits, self._rng)
+        one._beside = self._beside
         return one
 
     def _is_up(self, replica: Replica) -> bool:
@@ -245,7 +275,7 @@ class VLLMEngine:
             if is_name(model):
                 await self._look()
             if model not in self._pool.names():
-                raise AdapterNotFound(model, self._pool.names())
+                raise AdapterNotFound(model, sorted([*self._pool.names(), *self._beside.names()]))
         return base
 
     async def _look(self) -> Model:
@@ -334,7 +364,13 @@ def _new_client(most: int) -> httpx.AsyncClient:
     return client
 
 
-def _checked_path(folder: Path, base: Path) -> str:
-    """The real path of a sound adapter's folder; a base that is no folder here cannot be compared with."""
-    check_adapter(folder, base=base if any(base.glob("*.safetensors")) else None)
+def _folder(base: Model) -> Path | None:
+    """Where the base's files lie; a base that is no folder here cannot be compared with."""
+    folder = Path(base.root or base.id)
+    return folder if any(folder.glob("*.safetensors")) else None
+
+
+def _checked_path(folder: Path, base: Path | None) -> str:
+    """The real path of a sound adapter's folder."""
+    check_adapter(folder, base=base)
     return realpath(folder)
