@@ -4,8 +4,8 @@
     python bench/methods.py --method full --method prefix --train 200 --epochs 2
 
 The base answers sample tickets four times each, and a simulated chooser picks (short, sorry, asking for the
-order number; ``picktune.simulate.Taste``). Each method then learns from the same picks in a process of its own,
-as a night does it: train, score the held-out picks, probes, registry, the local engine, the canary, and greedy
+order number; ``picktune.simulate.Taste``). Each method learns from the same picks in a process of its own, as
+a night does it: train, score the held-out picks, probes, registry, the local engine, the canary, and greedy
 replies beside the base's. Linux only.
 """
 
