@@ -50,6 +50,7 @@ def train(
     references: Path | None = None,
     offsets: Mapping[int, Sequence[float]] | None = None,
     answered: Callable[[Answer], None] | None = None,
+    check_every: int | None = None,
     now: datetime,
 ) -> TrainingRun:
     """Train on ``train`` and write to ``folder`` what comes out: an adapter as PEFT does, or a whole model.
@@ -57,12 +58,13 @@ def train(
     ``extras`` are what objectives other than choice learn from: see ``Recipe`` and ``mixture``. Whatever is
     learned, ``validation`` is scored by the choice loss, so that objectives can be compared.
 
-    ``progress`` gets a record of every step, and of every pass over ``validation`` (one an epoch);
-    ``referenced`` hears before that how many of how many sets have their reference values.
-    ``should_stop`` is asked before every step. ``offsets`` are b of every place, in nats, by the number of
-    replies shown; without them places do not matter. With ``state``, a folder of this run's own, whatever
-    ended an earlier call, even a kill, the next one goes on from the last checkpoint and ends with the same
-    adapter. ``references`` is a file that keeps what the base gives the replies, for later runs.
+    ``progress`` gets a record of every step, and of every pass over ``validation``: one an epoch, and one
+    after every ``check_every`` steps; ``referenced`` hears before that how many of how many sets have their
+    reference values. ``should_stop`` is asked before every step. ``offsets`` are b of every place, in nats,
+    by the number of replies shown; without them places do not matter. With ``state``, a folder of this run's
+    own, whatever ended an earlier call, even a kill, the next one goes on from the last checkpoint and ends
+    with the same adapter. ``references`` is a file that keeps what the base gives the replies, for later
+    runs.
 
     A training that runs away (see ``divergence``) goes back to where it was well, the last quarter of its
     steps, and on at half the learning rate, twice at most; ``answered`` hears of it. That takes a ``state``.
@@ -172,8 +174,8 @@ def train(
         optimizer.zero_grad()
         records = [record]
 
-        # Validate, once an epoch.
-        if number % per_epoch == 0 and checking:
+        # Validate, once an epoch, or more often for whoever wants to see it learn.
+        if checking and (number % per_epoch == 0 or (check_every and number % check_every == 0)):
             step_began = time.perf_counter()
             tally = Tally()
             with torch.no_grad():

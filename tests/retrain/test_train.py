@@ -66,6 +66,15 @@ def adapter_hash(folder: Path) -> str:
     return hashlib.sha256((folder / "adapter_model.safetensors").read_bytes()).hexdigest()
 
 
+def test_looking_more_often_changes_nothing_else(tiny_model: Path, tmp_path: Path) -> None:
+    held_out = choice_sets(3, 100)
+    run(tiny_model, tmp_path / "seldom", validation=held_out)
+    made = run(tiny_model, tmp_path / "often", validation=held_out, check_every=3)
+    checks = [step.step for step in made.steps if step.split == "validation"]
+    assert checks == [3, 4, 6, 8, 9, 12]
+    assert adapter_hash(tmp_path / "often") == adapter_hash(tmp_path / "seldom")
+
+
 def test_it_learns_a_taste_that_holds_on_unseen_sets(tiny_model: Path, tmp_path: Path) -> None:
     seen: list[Step] = []
     recipe = structs.replace(RECIPE, epochs=6)
