@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from msgspec import structs
 
+from picktune.belonging import check_own_conversation, check_own_slate, check_staff
 from picktune.bodies import (
     AddConversations,
     ConversationPage,
@@ -122,6 +123,7 @@ async def draw_for_conversation(call: Call) -> SlateView:
     """The slate that waits in a stored conversation, or a fresh one; it is recorded as shown."""
     body: ShowSlate = call.body
     viewer = call.must_be_shown_to(body.viewer)
+    await check_own_conversation(call.service, call.viewer, call.path["conversation_id"])
     slate = await call.service.slate_for(call.path["conversation_id"], viewer)
     return await _show(call.service, slate, viewer)
 
@@ -140,6 +142,7 @@ async def get_slate(call: Call) -> SlateView:
     query: SlateQuery = call.query
     service: Service = call.service
     viewer = call.shown_to(query.viewer)
+    await check_own_slate(service, call.viewer, call.path["slate_id"])
     slate = await service.slate(call.path["slate_id"])
     if viewer is None:
         return view_of(slate, tuple(candidate.id for candidate in slate.candidates))
@@ -163,6 +166,7 @@ async def show_slate(call: Call) -> Exposure:
     """Record that a viewer sees a slate; only then can that viewer decide on it."""
     body: ShowSlate = call.body
     viewer = call.must_be_shown_to(body.viewer)
+    await check_own_slate(call.service, call.viewer, call.path["slate_id"])
     exposure: Exposure = await call.service.expose(call.path["slate_id"], viewer)
     return exposure
 
@@ -244,6 +248,7 @@ async def react(call: Call) -> Reaction:
 )
 async def list_conversations(call: Call) -> ConversationPage:
     """A page of the stored conversations, the oldest update first."""
+    check_staff(call.viewer)
     query: ConversationQuery = call.query
     service: Service = call.service
     status = None if query.status == "all" else query.status
@@ -263,6 +268,7 @@ async def list_conversations(call: Call) -> ConversationPage:
 )
 async def get_conversation(call: Call) -> Conversation:
     """A conversation with the replies sent so far."""
+    await check_own_conversation(call.service, call.viewer, call.path["conversation_id"])
     conversation: Conversation = await call.service.conversation(call.path["conversation_id"])
     return conversation
 

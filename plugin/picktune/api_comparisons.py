@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from picktune.api import DRAW, endpoint
+from picktune.belonging import check_staff
 from picktune.bodies import Count, Locale, Messages, ShowSlate, SlateQuery
 from picktune.comparisons import MOST_SIDES, Comparison, Judgement, order_of
 from picktune.endpoint import Call
@@ -106,6 +107,7 @@ def _support_answer() -> type[Record]:
 )
 async def add_comparison(call: Call) -> ComparisonView:
     """Make a comparison of two to four whole conversations, to be judged side by side."""
+    check_staff(call.viewer)
     body: AddComparison = call.body
     if sum(map(bool, (body.conversation_ids, body.play, body.sides))) != 1:
         raise InvalidInput("send one of conversation_ids, play and sides", field="sides")
@@ -137,6 +139,7 @@ async def add_comparison(call: Call) -> ComparisonView:
 )
 async def next_comparison(call: Call) -> NextComparison:
     """The comparison that a viewer should judge next; it is recorded as shown."""
+    check_staff(call.viewer)
     viewer = call.must_be_shown_to(call.body.viewer)
     comparison, order, waiting = await call.service.next_comparison(viewer)
     return NextComparison(
@@ -154,6 +157,7 @@ async def next_comparison(call: Call) -> NextComparison:
 )
 async def get_comparison(call: Call) -> ComparisonView:
     """A comparison in one viewer's order. Reading it does not record that it was shown."""
+    check_staff(call.viewer)
     comparison = await call.service.comparison(call.path["comparison_id"])
     return _view(comparison, order_of(comparison, call.shown_to(call.query.viewer) or ""))
 

@@ -39,6 +39,11 @@ class Keeper:
         found = self._waiting.get(slate_id)
         return found if isinstance(found, Slate) else None
 
+    def waiting_viewers(self, slate_id: str) -> set[str]:
+        """Whose exposures to the slate wait here."""
+        waiting = [one for one in self._waiting.values() if isinstance(one, Exposure)]
+        return {one.viewer for one in waiting if one.slate_id == slate_id}
+
     async def keep_slate(self, slate: Slate) -> bool:
         """Keep a slate, now or as soon as the log is back; whether it is on disk."""
         try:

@@ -31,6 +31,7 @@ class Privacy:
         self._usual = usual
         self._withheld: set[str] = set()
         self._unkept: OrderedDict[str, Slate] = OrderedDict()
+        self._unkept_for: dict[str, set[str]] = {}
 
     async def consent(
         self, asked: Consent | None, user_ref: str | None, conversation_id: str | None
@@ -116,11 +117,20 @@ class Privacy:
         """Remember, in memory only, a slate that nothing is kept of."""
         self._unkept[slate.id] = slate
         while len(self._unkept) > HELD:
-            self._unkept.popitem(last=False)
+            oldest, _ = self._unkept.popitem(last=False)
+            self._unkept_for.pop(oldest, None)
 
     def held(self, slate_id: str) -> Slate | None:
         """Such a slate, if it is still remembered."""
         return self._unkept.get(slate_id)
+
+    def held_for(self, slate_id: str, viewer: str) -> None:
+        """Remember to whom such a slate was shown."""
+        self._unkept_for.setdefault(slate_id, set()).add(viewer)
+
+    def held_viewers(self, slate_id: str) -> set[str]:
+        """To whom such a slate was shown."""
+        return set(self._unkept_for.get(slate_id, ()))
 
     def check_kept(self, slate_id: str) -> None:
         """Raise ``NotKept`` for such a slate."""

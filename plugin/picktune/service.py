@@ -304,10 +304,18 @@ class Service(SignalService, CampaignService, ComparisonService):
         slate = await self.slate(slate_id)
         order = order_for(slate, viewer)
         if self._privacy.held(slate_id) is not None:
+            self._privacy.held_for(slate_id, viewer)
             return Exposure(slate_id=slate_id, viewer=viewer, order=order, shown_at=self.now())
         return await self._keeper.keep_exposure(
             Exposure(slate_id=slate_id, viewer=viewer, order=order, shown_at=self.now())
         )
+
+    async def viewers_of(self, slate_id: str) -> set[str]:
+        """Those to whom the slate was shown."""
+        waiting = self._keeper.waiting_viewers(slate_id) | self._privacy.held_viewers(slate_id)
+        if self._privacy.held(slate_id) is not None or self._keeper.waiting_slate(slate_id) is not None:
+            return waiting
+        return waiting | {one.viewer for one in await self._ask(lambda reader: reader.exposures(slate_id))}
 
     # Decisions
 

@@ -93,6 +93,11 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture(scope="session")
+def scripted() -> type[ScriptedEngine]:
+    return ScriptedEngine
+
+
 @pytest.fixture
 def engine() -> ScriptedEngine:
     return ScriptedEngine()

@@ -13,7 +13,7 @@ from picktune.pages.campaigns_page import CampaignsPage
 from picktune.pages.compare_page import ComparePage
 from picktune.pages.desk import Desk
 from picktune.pages.door import Door
-from picktune.pages.guard import data, error_page, page
+from picktune.pages.guard import data, error_page, page, staff
 from picktune.service import Service
 
 __all__ = ["error_page", "routes"]
@@ -39,15 +39,17 @@ def routes(service: Service) -> list[BaseRoute]:
         Route("/enter", door.enter, name="enter"),
         Route("/leave", door.leave, methods=["POST"], name="leave"),
         Route("/left", door.left, name="left"),
-        Route("/workbench", page("pick", desk.queue), name="workbench"),
-        Route("/workbench.json", data("pick", desk.queue_data), name="queue-data"),
-        Route("/workbench/{conversation_id:path}", page("pick", desk.conversation), name="conversation"),
-        Route("/conversation.json", data("pick", desk.conversation_data), name="conversation-data"),
+        Route("/workbench", page("pick", staff(desk.queue)), name="workbench"),
+        Route("/workbench.json", data("pick", staff(desk.queue_data)), name="queue-data"),
+        Route(
+            "/workbench/{conversation_id:path}", page("pick", staff(desk.conversation)), name="conversation"
+        ),
+        Route("/conversation.json", data("pick", staff(desk.conversation_data)), name="conversation-data"),
         Route("/session.json", data("read", desk.session), name="session-data"),
-        Route("/reply", data("pick", desk.reply), methods=["POST"], name="reply"),
+        Route("/reply", data("pick", staff(desk.reply)), methods=["POST"], name="reply"),
         Route("/support", page("read", support), name="support"),
         Route("/support.csv", page("read", support_sheet), name="support-sheet"),
-        Route("/compare", page("pick", ComparePage(service)), name="compare"),
+        Route("/compare", page("pick", staff(ComparePage(service))), name="compare"),
         Route("/campaigns", page("read", CampaignsPage(service)), name="campaigns"),
         Route("/adapters", page("read", adapters), name="adapters"),
         Route("/adapters/move", data("admin", adapters.move), methods=["POST"], name="move"),

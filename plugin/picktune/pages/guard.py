@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from picktune.auth import Viewer, current_viewer, require
+from picktune.belonging import check_staff
 from picktune.errors import Forbidden, NotFound, PicktuneError, Unauthenticated
 from picktune.keys import Scope
 from picktune.pages.i18n import translator
@@ -46,6 +47,16 @@ def data(scope: Scope, endpoint: Guarded) -> Endpoint:
             return await endpoint(request, require(request, scope))
         except PicktuneError as error:
             return error_answer(error)
+
+    return guarded
+
+
+def staff(endpoint: Guarded) -> Guarded:
+    """An endpoint that is not for end users, whatever their sessions' scopes."""
+
+    async def guarded(request: Request, viewer: Viewer) -> Response:
+        check_staff(viewer)
+        return await endpoint(request, viewer)
 
     return guarded
 
