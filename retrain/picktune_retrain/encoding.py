@@ -17,7 +17,7 @@ from picktune_retrain.records import Recipe
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedSet:
-    """A choice set in token ids. Every reply ends with the end-of-turn token, unless it was cut.
+    """A choice set in token ids. Every reply ends with the end-of-turn token.
 
     ``kind`` is ``label`` for one reply that was liked or not (``desirable``), beside which a reply to another
     prompt may stand, and ``text`` for a demonstration. ``tied`` are the members that nobody preferred to one
@@ -44,6 +44,11 @@ class EncodedSet:
         return len(self.prompt) + sum(map(len, self.replies))
 
     @property
+    def longest(self) -> int:
+        """The tokens of the longest reply."""
+        return max(map(len, self.replies), default=0)
+
+    @property
     def same(self) -> tuple[bool, ...]:
         """Which replies say the very words of the picked one, or are tied with it."""
         return tuple(
@@ -58,7 +63,7 @@ class EncodedSet:
 
 
 def encode(choice: ChoiceSet, tokenizer: Any, recipe: Recipe) -> EncodedSet:
-    """Token ids of a choice set: prompts lose their oldest messages first, replies their ends.
+    """Token ids of a choice set: prompts lose their oldest messages first, replies nothing.
 
     Raises ``InvalidInput`` if ``chosen`` names no reply, and ``EngineError`` if the chat template refuses the
     messages.
@@ -83,12 +88,11 @@ def encode(choice: ChoiceSet, tokenizer: Any, recipe: Recipe) -> EncodedSet:
 def encode_replies(
     messages: Sequence[Message], texts: Sequence[str], tokenizer: Any, recipe: Recipe
 ) -> tuple[tuple[int, ...], tuple[tuple[int, ...], ...], int]:
-    """Token ids of a prompt and of replies to it, and how many of them were cut."""
+    """Token ids of a prompt and of replies to it, and 1 if the prompt lost its oldest messages, or else 0."""
     prompt, cut = fit_chat(tokenizer, messages, recipe.max_prompt)
     end = end_of_turn(tokenizer)
     replies = [(*encode_text(tokenizer, text), end) for text in texts]
-    truncated = cut + sum(len(reply) > recipe.max_reply for reply in replies)
-    return tuple(prompt), tuple(reply[: recipe.max_reply] for reply in replies), truncated
+    return tuple(prompt), tuple(replies), int(cut)
 
 
 def fingerprint(sets: Sequence[EncodedSet]) -> str:

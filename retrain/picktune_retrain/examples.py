@@ -24,11 +24,15 @@ Batch = list[Row]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Examples:
-    """Encoded rows by kind: choice sets (with edits and ties), liked and disliked replies, demonstrations."""
+    """Encoded rows by kind: choice sets (with edits and ties), liked and disliked replies, demonstrations.
+
+    ``too_long`` rows were left out for a reply of more tokens than the recipe allows.
+    """
 
     sets: list[EncodedSet]
     labels: list[EncodedSet]
     texts: list[EncodedSet]
+    too_long: int = 0
 
     @property
     def all(self) -> list[EncodedSet]:
@@ -44,6 +48,8 @@ def examples(
     weights: dict[Objective, float],
 ) -> Examples:
     """The rows that these objectives learn from; those of annotators whose weight is nought are left out.
+
+    So are those with a reply that is too long: half a reply says something else than the whole.
 
     An edited or hand-written reply, if the recipe wants it, is a choice set more, in which it is the best
     member. Beside the choice set of the pick itself that is the Plackett–Luce likelihood (Rafailov et al.
@@ -71,8 +77,10 @@ def examples(
         elif isinstance(row, Written) and "sft" in weights:
             one = _single(row, row.completion, tokenizer, recipe)
             texts.append(replace(one, kind="text", group=group(row)))
-    kept = ([one for one in some if one.weight > 0] for some in (chosen, labels, texts))
-    return Examples(**dict(zip(("sets", "labels", "texts"), kept, strict=True)))
+    counted = [[one for one in some if one.weight > 0] for some in (chosen, labels, texts)]
+    fitting = [[one for one in some if one.longest <= recipe.max_reply] for some in counted]
+    too_long = sum(map(len, counted)) - sum(map(len, fitting))
+    return Examples(sets=fitting[0], labels=fitting[1], texts=fitting[2], too_long=too_long)
 
 
 def batches(found: Examples, recipe: Recipe) -> list[Batch]:

@@ -38,6 +38,22 @@ _OPTIONS = (
         default=None,
         show_default=", ".join(f"{rate:g} with {name}" for name, rate in RATES.items()),
     ),
+    click.option(
+        "--max-prompt",
+        type=click.IntRange(16),
+        default=RECIPE.max_prompt,
+        show_default=True,
+        metavar="TOKENS",
+        help="Longer prompts lose their oldest messages.",
+    ),
+    click.option(
+        "--max-reply",
+        type=click.IntRange(1),
+        default=RECIPE.max_reply,
+        show_default=True,
+        metavar="TOKENS",
+        help="Rows with a longer reply are not trained on; replies are never cut.",
+    ),
     click.option("--seed", type=click.IntRange(0), default=RECIPE.seed, show_default=True),
     click.option(
         "--method",

@@ -17,8 +17,9 @@ class Recipe(Record, frozen=True, kw_only=True):
 
     ``beta``, ``epsilon`` (label smoothing) and ``lam`` (weight of the chosen reply's own likelihood) are the
     β, ε and λ of the choice loss. ``max_prompt`` and ``max_reply`` are in tokens; prompts are cut from the
-    left, replies from the right. ``batch`` is in choice sets an optimiser step. ``position_bias`` lets the
-    offsets of places, fitted on the log, take part in the loss.
+    left; rows with a longer reply are not trained on, for replies are never cut. ``batch`` is in choice sets
+    an optimiser step. ``position_bias`` lets the offsets of places, fitted on the log, take part in the
+    loss.
 
     ``objective`` names what is learned, or a mixture with weights, as ``choice=1,sft=0.1``: see ``mixture``.
     ``pairs`` are those of a choice set that DPO learns from; ``edits`` makes an edited or hand-written reply
@@ -294,8 +295,10 @@ class Step(Record, frozen=True, kw_only=True):
 class TrainingRun(Record, frozen=True, kw_only=True):
     """A finished training run; its adapter lies in the folder that was given to ``train``.
 
-    ``offsets`` are those of places that took part in the loss, by the number of replies shown. ``rows`` says
-    how many rows each objective of a mixture learned from. ``answers`` are what was done about its faults.
+    ``truncated`` prompts lost their oldest messages; ``too_long`` rows were left out for the length of a
+    reply. ``offsets`` are those of places that took part in the loss, by the number of replies shown.
+    ``rows`` says how many rows each objective of a mixture learned from. ``answers`` are what was done about
+    its faults.
     """
 
     id: str
@@ -305,6 +308,7 @@ class TrainingRun(Record, frozen=True, kw_only=True):
     steps: tuple[Step, ...]
     seconds: float
     truncated: int
+    too_long: int = 0
     started_at: datetime
     offsets: dict[int, tuple[float, ...]] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)

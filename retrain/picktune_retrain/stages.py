@@ -191,6 +191,16 @@ class Stages:
                 answered=lambda answer: self._note_answer(night, answer),
                 now=self.now(),
             )
+        if run.truncated:
+            self.watch.note(
+                f"{run.truncated} prompts have more than {made.recipe.max_prompt} tokens and lost their "
+                "oldest messages (--max-prompt)"
+            )
+        if run.too_long:
+            self.watch.note(
+                f"{run.too_long} rows have a reply of more than {made.recipe.max_reply} tokens and were not "
+                "trained on (--max-reply)"
+            )
         # One id for the night and its training, so that an adapter's lineage leads to this folder.
         return structs.replace(run, id=made.id)
 

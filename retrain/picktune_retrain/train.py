@@ -83,6 +83,11 @@ def train(
     weights = model.parameters()
     optimizer = torch.optim.AdamW(weights.values(), lr=recipe.learning_rate, weight_decay=0.0)
     found = examples(train, extras, model.tokenizer, recipe, objectives)
+    if not found.all and found.too_long:
+        raise NothingToTrain(
+            f"all {found.too_long} rows of dataset {dataset_id!r} have a reply of more than "
+            f"{recipe.max_reply} tokens, and replies are never cut; allow longer ones with --max-reply"
+        )
     if not found.all:
         raise NothingToTrain(
             f"dataset {dataset_id!r} has nothing that the objective {recipe.objective} learns from; collect "
@@ -208,6 +213,7 @@ def train(
         steps=run.steps,
         seconds=time.perf_counter() - began,
         truncated=sum(one.truncated for one in encoded),
+        too_long=found.too_long,
         started_at=run.started_at,
         offsets={shown: tuple(values) for shown, values in (offsets or {}).items()},
         rows={} if recipe.objective == "choice" else _rows(found, objectives),

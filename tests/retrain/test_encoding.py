@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from picktune.errors import InvalidInput
 from picktune.records import ChoiceSet, Message, utc_now
-from picktune_retrain.encoding import encode, encode_text, end_of_turn
+from picktune_retrain.encoding import encode, end_of_turn
 from picktune_retrain.records import Recipe
 
 
@@ -48,14 +48,14 @@ def test_control_tokens_that_somebody_typed_stay_text(tokenizer: Any, hostile: s
     assert tokenizer.decode(one.replies[0][:-1]) == hostile
 
 
-def test_what_is_too_long_is_cut_and_counted(tokenizer: Any) -> None:
+def test_a_prompt_that_is_too_long_is_cut_and_counted_and_a_reply_never(tokenizer: Any) -> None:
     recipe = Recipe(max_prompt=40, max_reply=10)
     one = encode(choice("x" * 100, "short", "y" * 10, content="a" * 200 + "?"), tokenizer, recipe)
     assert len(one.prompt) == 40
     assert tokenizer.decode(one.prompt).endswith("?<|im_end|>\n<|im_start|>assistant\n")
-    assert [len(reply) for reply in one.replies] == [10, 6, 10]
-    assert one.replies[0] == tuple(encode_text(tokenizer, "x" * 10))  # a reply that was cut has no end
-    assert one.truncated == 3
+    assert [len(reply) for reply in one.replies] == [101, 6, 11]
+    assert all(reply[-1] == end_of_turn(tokenizer) for reply in one.replies)
+    assert (one.truncated, one.longest) == (1, 101)
 
 
 def test_equal_replies_are_known_as_such(tokenizer: Any) -> None:

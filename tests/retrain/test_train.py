@@ -218,9 +218,13 @@ def test_nothing_to_train_on_is_said(tiny_model: Path, tmp_path: Path) -> None:
 
 
 def test_what_was_cut_is_counted_and_a_failed_write_leaves_nothing(tiny_model: Path, tmp_path: Path) -> None:
-    recipe = structs.replace(RECIPE, epochs=1, max_reply=5)
+    longest = [max(len(reply) + 1 for reply in one.replies) for one in choice_sets(3)]
+    recipe = structs.replace(RECIPE, epochs=1, max_prompt=16, max_reply=max(longest) - 1)
     made = run(tiny_model, tmp_path / "v1", recipe, sets=3)
-    assert made.truncated == sum(len(reply) + 1 > 5 for one in choice_sets(3) for reply in one.replies)
+    assert made.too_long == longest.count(max(longest)) < 3
+    assert made.truncated == 3 - made.too_long
+    with pytest.raises(NothingToTrain, match=r"all 3 rows .* --max-reply"):
+        run(tiny_model, tmp_path / "v0", structs.replace(recipe, max_reply=1), sets=3)
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OSError, match="file"):
         run(tiny_model, tmp_path / "file" / "v1", recipe, sets=3)

@@ -9,7 +9,8 @@ from markupsafe import Markup
 
 WIDTH, HEIGHT = 480, 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 12, 34
-_MOST_LABELS = 7
+_MOST_LABELS = 5
+_LETTER = 7  # of a label, in the drawing's own units
 
 
 def bars(values: Sequence[tuple[str, int]], *, label: str) -> Markup:
@@ -43,8 +44,12 @@ def bars(values: Sequence[tuple[str, int]], *, label: str) -> Markup:
             f"{count:,}",
         )
         if i % every == 0:
-            inside += Markup('<text x="{}" y="{}" text-anchor="middle">{}</text>').format(
-                round(x + width / 2, 1), floor + 20, name
+            # A name at the right edge ends where its bar does, or it would be cut.
+            at, anchor = x + width / 2, "middle"
+            if at + _LETTER * len(name) / 2 > WIDTH:
+                at, anchor = x + width, "end"
+            inside += Markup('<text x="{}" y="{}" text-anchor="{}">{}</text>').format(
+                round(at, 1), floor + 20, anchor, name
             )
     return Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
         WIDTH, HEIGHT, label, inside

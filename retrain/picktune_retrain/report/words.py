@@ -111,7 +111,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "role_model": ("simulated pickers", "模拟选择者"),
     "took": ("Training took", "训练用时"),
     "seconds": ("{seconds} s", "{seconds} 秒"),
-    "truncated": ("Cut to length", "被截断"),
+    "truncated": ("Prompts without their oldest messages", "截去最早消息的提示"),
+    "too_long": ("Left out: a reply is too long", "因回复过长未参与训练"),
     "before": ("Challenger before", "此前的挑战者"),
     "examples": ("Held-out examples", "留出样例"),
     "examples_note": (
