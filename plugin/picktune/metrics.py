@@ -15,7 +15,7 @@ from picktune.naming import NAMED
 from picktune.records import Pick, Reaction, Slate
 
 Phase = Literal["draw", "log_write", "pick"]
-Limited = Literal["slates", "picks", "signals"]
+Limited = Literal["slates", "picks", "signals", "streams"]
 
 # From a write to a fast disk to the longest that an arm may take.
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)

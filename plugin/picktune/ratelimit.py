@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections import Counter
+from collections.abc import Callable
 
 from limits import RateLimitItemPerSecond
 from limits.storage import MemoryStorage
@@ -46,6 +48,32 @@ class RateLimits:
         self._metrics = metrics
         self._seconds = seconds
         self._window: MovingWindowRateLimiter | None = None
+        self._open: Counter[tuple[str, str]] = Counter()
+
+    def open_stream(self, viewer: Viewer) -> Callable[[], None]:
+        """Count a stream until what is returned is called; raises ``RateLimited`` for one too many."""
+        who = "session" if viewer.is_browser else "key"
+        most: int = getattr(self._rates, f"{who}_streams")
+        name = (who, viewer.name)
+        if most and self._open[name] >= most:
+            self._metrics.limited("streams")
+            raise RateLimited(
+                f"{viewer.name!r} has {most:,} streams open at once; end some, or raise the setting "
+                f"'rates.{who}_streams'",
+                retry_after=1,
+            )
+        self._open[name] += 1
+        closed = False
+
+        def close() -> None:
+            nonlocal closed
+            if not closed:
+                closed = True
+                self._open[name] -= 1
+                if not self._open[name]:
+                    del self._open[name]
+
+        return close
 
     def take(self, limit: Limited, viewer: Viewer) -> None:
         """Count a request; raises ``RateLimited`` for one too many, which is not counted."""

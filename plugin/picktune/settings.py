@@ -32,9 +32,9 @@ RESERVED = frozenset(
 
 
 class Rates(Record, frozen=True, kw_only=True):
-    """How many slates, decisions and signals one API key or one person's sessions may ask for in a minute.
-
-    0 is no limit. The defaults are beyond what a person at a workbench can do.
+    """How many slates, decisions and signals one API key or one person's sessions may ask for in a minute,
+    and how many streams each may have open at once. 0 is no limit. The defaults are beyond what a person at
+    a workbench can do.
     """
 
     key_slates: Annotated[int, Meta(ge=0)] = 6000
@@ -43,6 +43,8 @@ class Rates(Record, frozen=True, kw_only=True):
     session_slates: Annotated[int, Meta(ge=0)] = 120
     session_picks: Annotated[int, Meta(ge=0)] = 300
     session_signals: Annotated[int, Meta(ge=0)] = 600
+    key_streams: Annotated[int, Meta(ge=0)] = 10_000
+    session_streams: Annotated[int, Meta(ge=0)] = 16
 
 
 class RedactionSettings(Record, frozen=True, kw_only=True):

@@ -151,18 +151,11 @@ def _spawn(settings: Settings, model: str, python: str | None) -> tuple[SpawnedV
 def _run(
     app: ASGIApp, service: Service, bound: socket.socket, announce: Callable[[], None], drain_seconds: int
 ) -> None:
-    import uvicorn
-
     from picktune.draining import DrainingServer
+    from picktune.listening import notice_the_gone, server_config
 
-    config = uvicorn.Config(
-        app,
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=10,
-    )
+    notice_the_gone(bound, service.settings.slow_client)
+    config = server_config(app, service.settings)
     server = DrainingServer(config, service, seconds=drain_seconds, started_up=announce)
     try:
         server.run(sockets=[bound])

@@ -44,13 +44,23 @@ def routes(service: Service) -> list[Route]:
         call = Call(service=service, viewer=viewer, path={}, body=asked)
         if not asked.stream:
             return json_answer(await while_there(request, _answer(request, call)))
+        closed = service.limits.open_stream(viewer)
+        try:
+            return await _stream(request, call, closed)
+        except BaseException:
+            closed()
+            raise
+
+    async def _stream(request: Request, call: Call, closed: Callable[[], None]) -> Response:
+        asked: ChatRequest = call.body
         usage = asked.stream_options is not None and bool(asked.stream_options.include_usage)
         patience = service.settings.slow_client
         if asked.model != PICKTUNE and isinstance(service.engine, Streaming):
             await _check_arm(request, call)
-            return EventStream(await while_there(request, live_arm(call, include_usage=usage)), patience)
+            live = await while_there(request, live_arm(call, include_usage=usage))
+            return EventStream(live, patience, ended=closed)
         answer = await while_there(request, _answer(request, call))
-        return EventStream(events(answer, include_usage=usage), patience)
+        return EventStream(events(answer, include_usage=usage), patience, ended=closed)
 
     async def models(request: Request) -> Response:
         names = await _names(service, require(request, "slate"))
