@@ -29,8 +29,8 @@ import uvicorn
 
 SPARE = 300  # files that a process has open besides
 CHAT = "/picktune/v1/chat/completions"
-LIMITS = {"first": 600.0, "between": 600.0}
-BATCH = 200  # connections that are opened at the same time
+LIMITS = {"connect": 60.0, "first": 600.0, "between": 600.0}
+BATCH = 100  # connections that are opened at the same time
 
 
 def raise_limit(wanted: int) -> int:
