@@ -18,7 +18,14 @@ from picktune_retrain.comparison import Comparison
 from picktune_retrain.evaluate import Judgement
 from picktune_retrain.gate import admit
 from picktune_retrain.plan import Plan, Quiet, Summary, Watch
-from picktune_retrain.preflight import check_base, check_extra, check_log, interrupted, nothing_to_do
+from picktune_retrain.preflight import (
+    check_base,
+    check_extra,
+    check_log,
+    check_served,
+    interrupted,
+    nothing_to_do,
+)
 from picktune_retrain.records import Decision, TrainingRun
 from picktune_retrain.report import Account
 from picktune_retrain.retention import drop_checkpoints
@@ -41,6 +48,7 @@ def nightly(
     """
     plan, watch, home = plan or Plan(), watch or Quiet(), settings.folder
     mixture.check(plan.recipe)
+    check_served(settings, plan, watch.note)
     stages = Stages(settings, plan, watch, Deadline(plan.stop_after, should_stop, watch.note), now)
     if plan.dry_run:
         return rehearse(stages)

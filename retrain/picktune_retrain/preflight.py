@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from picktune.errors import MissingExtra
+from picktune.errors import InvalidInput, MissingExtra
 from picktune.log import SQLiteLogReader
 from picktune.settings import Settings
 from picktune_adapters import disk
@@ -27,6 +27,24 @@ def check_extra() -> None:
     for package in ("torch", "transformers", "peft"):
         if importlib.util.find_spec(package) is None:
             raise MissingExtra("training", "retrain")
+
+
+def check_served(settings: Settings, plan: Plan, note: Callable[[str], None]) -> None:
+    """Raise ``InvalidInput`` if the engine of the settings cannot serve what would come out of the night."""
+    method = plan.recipe.method
+    if settings.engine != "vllm":
+        return
+    if method in mixture.PROMPT_METHODS:
+        raise InvalidInput(
+            f"{method} makes a prompt adapter, which only the local engine serves, and the setting engine is "
+            'vllm; train lora or qlora, or serve with engine = "local"',
+            field="method",
+        )
+    if method in mixture.OWN_WEIGHTS and not settings.vllm.checkpoints:
+        note(
+            f"{method} makes a checkpoint, which vLLM serves by a server of its own: start one on it when "
+            "it is registered, and name that server in 'vllm.checkpoints'"
+        )
 
 
 def check_log(settings: Settings) -> None:

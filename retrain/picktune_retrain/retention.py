@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
+from picktune_adapters.errors import AdapterError
 from picktune_adapters.registry import Registry
 from picktune_adapters.retention import removable
 
@@ -14,12 +15,17 @@ def drop_checkpoints(
 ) -> list[str]:
     """Delete all checkpoints but the newest ``keep``, those that speak, and the one a rollback goes back to.
 
-    Their names and lineage stay on record. Returns the names of those that went.
+    Their names and lineage stay on record. What cannot be deleted is noted and left to the next night, as it
+    must not fail one that is done. Returns the names of those that went.
     """
     gone = []
     for version in removable(registry, kind="checkpoint", keep=keep):
-        size = registry.size(version.name)
-        registry.remove(version.name, by=by, reason=f"the newest {keep} checkpoints are kept", now=now)
+        try:
+            size = registry.size(version.name)
+            registry.remove(version.name, by=by, reason=f"the newest {keep} checkpoints are kept", now=now)
+        except AdapterError as error:
+            note(f"checkpoint {version.name} could not be deleted: {error.message}")
+            continue
         note(f"checkpoint {version.name} was deleted ({size / (1 << 30):.2f} GiB): {keep} are kept")
         gone.append(version.name)
     return gone

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 import torch
 from msgspec import structs
+from picktune.engines.limits import VLLMLimits
 from picktune.engines.local import LocalEngine
+from picktune.errors import InvalidInput
 from picktune.records import Message, Sampling, Slate
 from picktune.service import create_service
 from picktune.settings import Settings
@@ -63,6 +65,16 @@ def picked(tmp_path_factory: pytest.TempPathFactory, fill_log: Callable[..., Pat
 @pytest.fixture
 def home(picked: Path, tmp_path: Path) -> Path:
     return shutil.copytree(picked, tmp_path / "home", ignore=shutil.ignore_patterns("*-shm"))
+
+
+class Notes(Quiet):
+    """Keeps what is noted."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
 
 
 def settings_of(home: Path, model: Path) -> Settings:
@@ -165,13 +177,6 @@ def test_a_night_that_would_fill_the_disk_says_so_before_it_begins(
         nightly(settings, plan_of("full", min_free=2.0))
     assert nights.all_nights(home) == []
 
-    class Notes(Quiet):
-        def __init__(self) -> None:
-            self.notes: list[str] = []
-
-        def note(self, text: str) -> None:
-            self.notes.append(text)
-
     watch = Notes()
     nightly(settings, plan_of("full", dry_run=True), watch=watch)
     assert any("GiB of the disk" in note for note in watch.notes)
@@ -190,3 +195,17 @@ def test_old_checkpoints_leave_after_a_night(tiny_model: Path, tmp_path: Path) -
     assert [one.name for one in registry.versions()] == ["c1", "c4"]
     assert len(notes) == 2
     assert drop_checkpoints(registry, 1, by="nightly", note=notes.append, now=NOW) == []
+
+
+def test_a_night_says_beforehand_what_vllm_cannot_serve(home: Path, tiny_model: Path) -> None:
+    settings = structs.replace(settings_of(home, tiny_model), engine="vllm")
+    with pytest.raises(InvalidInput, match="prefix makes a prompt adapter, which only the local engine"):
+        nightly(settings, plan_of("prefix"))
+    assert nights.all_nights(home) == []
+    watch = Notes()
+    nightly(settings, plan_of("full", dry_run=True), watch=watch)
+    assert any("by a server of its own: start one on it" in note for note in watch.notes)
+    there = structs.replace(settings, vllm=VLLMLimits(checkpoints=("http://127.0.0.1:8001",)))
+    watch = Notes()
+    nightly(there, plan_of("full", dry_run=True), watch=watch)
+    assert not any("server of its own" in note for note in watch.notes)
