@@ -29,7 +29,7 @@ from picktune_retrain.plan import Plan, Quiet, Summary
 from picktune_retrain.records import Recipe
 from picktune_retrain.retention import drop_checkpoints
 
-from .test_methods import choice_sets
+from .test_methods import bitsandbytes, choice_sets
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 ASK = (Message(role="user", content="Where is parcel 7?"),)
@@ -45,6 +45,7 @@ METHODS: dict[str, tuple[str, float]] = {
     "p-tuning": ("prompt", 1e-2),
     "prefix": ("prompt", TOKENS),
     "lora": ("lora", 5e-3),
+    "qlora": ("lora", 5e-3),
 }
 
 
@@ -114,7 +115,10 @@ async def draw(settings: Settings, name: str) -> Slate:
         await service.close()
 
 
-@pytest.mark.parametrize("method", list(METHODS))
+@pytest.mark.parametrize(
+    "method",
+    [pytest.param(one, marks=[bitsandbytes] if one == "qlora" else []) for one in METHODS],
+)
 def test_a_method_is_trained_judged_registered_and_served(method: str, home: Path, tiny_model: Path) -> None:
     settings = settings_of(home, tiny_model)
     ended = nightly(settings, plan_of(method))
