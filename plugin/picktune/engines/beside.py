@@ -70,7 +70,8 @@ async def start_beside(
     there is no memory for a second set of weights.
     """
     sound = await asyncio.to_thread(check_checkpoint, folder, base=network.folder)
-    size = sound.parameters * network.dtype.itemsize
+    engine = make(folder)
+    size = sound.parameters * (2 if engine.dtype == "bfloat16" else 4)
     free = network.free_memory()
     if free is not None and size * _ROOM > free:
         raise EngineError(
@@ -78,7 +79,6 @@ async def start_beside(
             f"{free / GIB:.2f} are free; give the server more memory, take another checkpoint out of "
             f"service, or serve the folder alone with: picktune serve --model {folder}"
         )
-    engine = make(folder)
     try:
         await engine.start()
     except EngineDown as error:

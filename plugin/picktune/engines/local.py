@@ -94,6 +94,11 @@ class LocalEngine:
         return self._model
 
     @property
+    def dtype(self) -> str:
+        """The precision that was asked for."""
+        return self._dtype
+
+    @property
     def waiting(self) -> int:
         """How many requests wait for their turn."""
         return len(self._waiting) + self._encoding + sum(one.waiting for one in self._models.values())
@@ -238,7 +243,8 @@ class LocalEngine:
         return Decoder(Network(self._model, dtype=self._dtype))
 
     def _like_this(self, folder: Path) -> LocalEngine:
-        dtype: Any = self._dtype
+        # In bfloat16 most of what whole weights learn is rounded away: they are served as they were trained.
+        dtype: Any = "float32" if self._dtype == "auto" else self._dtype
         return LocalEngine(folder, queue=self._queue_limit, batch=self._batch, dtype=dtype)
 
     def _adapter(self, name: str | None) -> Lora | None:

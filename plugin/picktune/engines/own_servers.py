@@ -55,8 +55,8 @@ class OwnServers:
         raise EngineError(
             f"vLLM serves a checkpoint by a server of its own, and there is none for {name!r} "
             f"({seen or 'the setting vllm.checkpoints names no server'}); start one with: vllm serve "
-            f"{folder} --served-model-name {name} --host 127.0.0.1 --port 8001, and name its URL in "
-            "'vllm.checkpoints'"
+            f"{folder} --served-model-name {name} --dtype float32 --host 127.0.0.1 --port 8001, and name its "
+            "URL in 'vllm.checkpoints'"
         )
 
     def forget(self, name: str) -> bool:

@@ -153,6 +153,14 @@ async def test_a_checkpoint_that_is_dropped_answers_who_asked_before(
         await waiting
 
 
+async def test_a_checkpoint_is_served_in_the_precision_that_it_was_trained_in(
+    tiny_model: Path, checkpoint: Path
+) -> None:
+    for asked, served in (("auto", "float32"), ("bfloat16", "bfloat16"), ("float32", "float32")):
+        engine = LocalEngine(tiny_model, dtype=asked)  # type: ignore[arg-type]
+        assert engine._like_this(checkpoint).dtype == served
+
+
 async def test_a_checkpoint_that_cannot_be_served_says_why(
     engine: LocalEngine, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
