@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -129,3 +130,13 @@ def test_a_plain_install_brings_no_torch(wheel: zipfile.ZipFile) -> None:
     plain = [line for line in lines if line.startswith("Requires-Dist:") and "extra ==" not in line]
     assert len(plain) > 10
     assert not [line for line in plain if "torch" in line or "transformers" in line]
+
+
+def test_the_plugin_for_vllm_needs_nothing_but_torch_and_vllm() -> None:
+    """It lives in vLLM's environment, which has none of our dependencies."""
+    allowed = {"picktune_vllm", "torch", "vllm", *sys.stdlib_module_names}
+    for file in sorted((ROOT / "vllm_plugin").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            names = [one.name for one in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert {name.partition(".")[0] for name in names} <= allowed, file

@@ -39,6 +39,7 @@ BACKLOG = 2048
     "--spawn-vllm", metavar="MODEL", help="Start vLLM with this base model ('sample' for the sample model)."
 )
 @click.option("--vllm-python", help="The Python of the environment that vLLM is installed in.")
+@click.option("--no-vllm-plugin", is_flag=True, help="Start vLLM without Picktune's plugin for CPUs.")
 @click.option("--policy", help="How many replies the base and the tuned model give: 2+2, 1+1, 1 or base.")
 @click.option("--viewer", default="agent", show_default=True, help="Whom the printed link signs in.")
 @click.option(
@@ -79,6 +80,7 @@ def serve(
     drain_seconds: int,
     spawn_vllm: str | None,
     vllm_python: str | None,
+    no_vllm_plugin: bool,
     **given: Any,
 ) -> None:
     """Serve the workbench and the API until it is stopped."""
@@ -94,7 +96,7 @@ def serve(
     spawned = None
     try:
         if spawn_vllm is not None:
-            spawned, settings = _spawn(settings, spawn_vllm, vllm_python)
+            spawned, settings = _spawn(settings, spawn_vllm, vllm_python, not no_vllm_plugin)
         from picktune.app import create_app
 
         url = base_url(settings.host, bound.getsockname()[1])
@@ -116,7 +118,7 @@ def serve(
             spawned.stop()
 
 
-def _spawn(settings: Settings, model: str, python: str | None) -> tuple[SpawnedVLLM, Settings]:
+def _spawn(settings: Settings, model: str, python: str | None, plugin: bool) -> tuple[SpawnedVLLM, Settings]:
     """A vLLM of our own, starting, and the settings that lead to it."""
     from msgspec import structs
 
@@ -135,6 +137,7 @@ def _spawn(settings: Settings, model: str, python: str | None) -> tuple[SpawnedV
             max_rank=wanted.max_rank,
             max_loras=wanted.max_loras,
             options=wanted.options,
+            plugin=plugin and wanted.plugin,
         )
 
     spawned = SpawnedVLLM(make, settings.folder / "vllm.log")

@@ -51,16 +51,16 @@ class Completion(Struct):
     usage: _Usage | None = None
 
 
-class _LogProb(Struct):
-    logprob: float
+class _LogProbs(Struct):
+    token_logprobs: list[float]
 
 
 class _ScoredChoice(Struct):
-    prompt_logprobs: list[dict[str, _LogProb] | None]
+    logprobs: _LogProbs
 
 
 class Scored(Struct):
-    """The answer of ``/v1/completions`` to ``prompt_logprobs: 0``: log p of each token, none of the first."""
+    """The answer of ``/v1/completions`` to ``logprobs: 0``: log p of each token that was sampled."""
 
     choices: list[_ScoredChoice]
 

@@ -19,7 +19,8 @@ class VLLMLimits(Record, frozen=True, kw_only=True):
     an answer may take, ``read`` any other request; of an answer that is streamed, ``first`` the first token,
     and ``between`` each one after it. ``outstanding`` requests may run at one replica; ``spill``
     is by how many more than the idlest one a conversation's own replica may have before it goes elsewhere.
-    ``python``, ``max_rank``, ``max_loras`` and ``options`` are for a vLLM that we start ourselves.
+    ``python``, ``max_rank``, ``max_loras``, ``options`` and ``plugin``, whether it loads ours, are for a vLLM
+    that we start ourselves.
     ``failures`` in a row open a replica's breaker for ``cooldown``, doubled up to ``longest_cooldown``.
     """
 
@@ -43,3 +44,4 @@ class VLLMLimits(Record, frozen=True, kw_only=True):
     max_rank: Annotated[int, Meta(ge=1, le=512)] = 16
     max_loras: Annotated[int, Meta(ge=1)] = 32
     options: tuple[str, ...] = ()
+    plugin: bool = True

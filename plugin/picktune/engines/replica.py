@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
 from collections import Counter
@@ -43,8 +42,6 @@ class Replica:
             failures=limits.failures, seconds=limits.cooldown, longest=limits.longest_cooldown, rng=rng
         )
         self._unreached = False
-        self._open = asyncio.Event()
-        self._open.set()
         self._client = client
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._limits = limits
@@ -69,7 +66,6 @@ class Replica:
 
     async def say(self, path: str, body: dict[str, Any]) -> httpx.Response:
         """Send what makes it think, and tell the breaker how that went; raises httpx's errors."""
-        await self._open.wait()
         begin = time.perf_counter()
         self.outstanding += 1
         self.breaker.trying()
@@ -88,7 +84,6 @@ class Replica:
 
         What is not a success is a response that was read. Whoever gets a live answer must close it.
         """
-        await self._open.wait()
         begin = time.perf_counter()
         self.outstanding += 1
         self.breaker.trying()
@@ -148,25 +143,6 @@ class Replica:
         else:
             self.breaker.gave_up()
             self.outcomes["cancelled"] += 1
-
-    async def alone(self, path: str, body: dict[str, Any]) -> httpx.Response:
-        """Send something while nothing else of ours runs there; raises the errors of engines.
-
-        vLLM 0.32 ends when log-probabilities of a prompt are asked for beside other requests while it serves
-        adapters (seen on CPUs). Requests that come meanwhile wait.
-        """
-        while not self._open.is_set():
-            await self._open.wait()
-        self._open.clear()
-        try:
-            async with asyncio.timeout(self._limits.whole):
-                while self.outstanding:  # noqa: ASYNC110 - rare, and short
-                    await asyncio.sleep(0.01)
-            return await self.manage("POST", path, body)
-        except TimeoutError:
-            raise EngineBusy(f"vLLM at {self.url} is never idle; try again", retry_after=5.0) from None
-        finally:
-            self._open.set()
 
     def _count(self, response: httpx.Response, seconds: float) -> None:
         status = response.status_code

@@ -22,6 +22,7 @@ from picktune.errors import EngineDown
 
 logger = logging.getLogger("picktune")
 
+PLUGIN = "picktune_vllm"
 _MODULE = "vllm.entrypoints.openai.api_server"
 # On Linux the kernel ends the server when we are killed; a signal handler of ours could not.
 _LAUNCH = (
@@ -51,24 +52,29 @@ def vllm_command(
     max_rank: int,
     max_loras: int,
     options: Sequence[str] = (),
+    plugin: bool = True,
     environ: Mapping[str, str] | None = None,
 ) -> VLLMCommand:
     """The flags that Picktune needs: loopback only, a key, adapters that are loaded while it runs.
 
     The key travels in the environment, as anyone on the machine can list the arguments. Resolvers of
-    adapters stay off: they follow any path that a request names.
+    adapters stay off: they follow any path that a request names. ``plugin`` loads our ``vllm_plugin``,
+    which keeps the arms apart on CPUs, if it is installed there; what VLLM_PLUGINS names is loaded as well.
     """
     environ = os.environ if environ is None else environ
+    plugins = [name for name in environ.get("VLLM_PLUGINS", "").split(",") if name not in ("", PLUGIN)]
     environment = {
         "VLLM_API_KEY": key,
         "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",
         "VLLM_NO_USAGE_STATS": "1",
         "DO_NOT_TRACK": "1",
         "VLLM_SERVER_DEV_MODE": "0",
-        "VLLM_PLUGINS": environ.get("VLLM_PLUGINS", ""),
+        "VLLM_PLUGINS": ",".join([*plugins, *([PLUGIN] if plugin else [])]),
         "VLLM_CPU_KVCACHE_SPACE": environ.get("VLLM_CPU_KVCACHE_SPACE", "1"),
         "VLLM_CPU_NUM_OF_RESERVED_CPU": environ.get("VLLM_CPU_NUM_OF_RESERVED_CPU", "0"),
     }
+    if preloads := _preloads(python):
+        environment["LD_PRELOAD"] = ":".join([*preloads, *filter(None, [environ.get("LD_PRELOAD")])])
     if Path(model).is_dir():
         environment["HF_HUB_OFFLINE"] = "1"
     arguments = (
@@ -229,6 +235,14 @@ def default_python() -> str:
     """The Python that runs vLLM if none is named: that of ``.venv-vllm`` here, or our own."""
     beside = Path(".venv-vllm", "bin", "python")
     return str(beside.absolute()) if beside.exists() else sys.executable
+
+
+def _preloads(python: str) -> list[str]:
+    """Faster memory and threads for the CPU build, where ``scripts/vllm install`` put the latter."""
+    openmp = Path(python).parent.parent / "lib" / "libiomp5.so"
+    if sys.platform != "linux" or not openmp.exists():
+        return []
+    return [*map(str, sorted(Path("/usr/lib").glob("*/libtcmalloc_minimal.so.4"))[:1]), str(openmp)]
 
 
 def _free_port() -> int:

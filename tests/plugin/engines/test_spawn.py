@@ -84,8 +84,36 @@ def test_it_is_private_and_its_key_is_in_no_argument() -> None:
     said = " ".join(command.arguments)
     for flag in ("--host 127.0.0.1", "--port 1234", "--enable-lora", "--max-loras 4", "--max-lora-rank 8"):
         assert flag in said
-    assert command.environment["VLLM_PLUGINS"] == os.environ.get("VLLM_PLUGINS", "")
     assert "VLLM_LORA_RESOLVER_CACHE_DIR" not in command.environment
+
+
+def test_our_plugin_joins_those_of_the_operator_or_is_left_out() -> None:
+    def plugins(operators: str, plugin: bool) -> str:
+        command = vllm_command(
+            "python", "m", port=1, key="k", max_rank=8, max_loras=4, plugin=plugin,
+            environ={"VLLM_PLUGINS": operators},
+        )  # fmt: skip
+        return command.environment["VLLM_PLUGINS"]
+
+    assert plugins("", True) == "picktune_vllm"
+    assert plugins("theirs", True) == "theirs,picktune_vllm"
+    assert plugins("theirs,picktune_vllm", False) == "theirs"
+    assert plugins("", False) == ""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="preloading is Linux's")
+def test_the_threads_that_its_environment_brings_are_preloaded(tmp_path: Path) -> None:
+    def preloads(environ: dict[str, str]) -> str | None:
+        python = str(tmp_path / "bin" / "python")
+        made = vllm_command(python, "m", port=1, key="k", max_rank=8, max_loras=4, environ=environ)
+        return made.environment.get("LD_PRELOAD")
+
+    assert preloads({"LD_PRELOAD": "/theirs.so"}) is None
+    openmp = tmp_path / "lib" / "libiomp5.so"
+    openmp.parent.mkdir()
+    openmp.touch()
+    assert str(openmp) in str(preloads({})).split(":")
+    assert str(preloads({"LD_PRELOAD": "/theirs.so"})).split(":")[-1] == "/theirs.so"
 
 
 def test_it_is_started_again_when_it_dies(spawned: SpawnedVLLM, stand_in: Path) -> None:

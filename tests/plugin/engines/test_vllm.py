@@ -294,3 +294,19 @@ async def test_whoever_goes_away_takes_the_request_along() -> None:
         await asyncio.gather(request, return_exceptions=True)
         await asyncio.wait_for(gone.wait(), 5.0)
         await engine.close()
+
+
+async def test_it_scores_a_reply_token_by_token_a_few_at_a_time(upstreams: Any) -> None:
+    (one,) = upstreams(1)
+    engine = VLLMEngine(one.url)
+    await engine.start()
+    reply = list(range(1, 31))
+    assert await engine.log_probs([7, 7], reply, model=None) == [-token / 100 for token in reply]
+    assert 1 < one.seen()["most"] <= 8
+    assert await engine.likeliest("Hello", model=None) == -1.0
+    with pytest.raises(AdapterNotFound):
+        await engine.log_probs([7], [8], model="nobody")
+    one.does(masked=True)
+    with pytest.raises(EngineError, match="--logprobs-mode"):
+        await engine.log_probs([7, 7], reply, model=None)
+    await engine.close()

@@ -29,8 +29,9 @@ does |= {
     "lora": True,
     "version": "0.32.0",
     "slots": 8,
+    "masked": False,
 }
-seen: dict[str, Any] = {"running": 0, "answered": 0, "gone": 0, "bodies": []}
+seen: dict[str, Any] = {"running": 0, "answered": 0, "gone": 0, "bodies": [], "most": 0}
 adapters: dict[str, str] = {}
 
 
@@ -72,6 +73,19 @@ async def complete(request: Request) -> Response:
         for i in range(body.get("n", 1))
     ]
     return JSONResponse({"choices": choices, "usage": {"completion_tokens": 4, "prompt_tokens": 3}})
+
+
+async def score(request: Request) -> Response:
+    """log p of a token is minus a hundredth of its id, half of that under an adapter."""
+    body = await request.json()
+    seen["running"] += 1
+    seen["most"] = max(seen["most"], seen["running"])
+    await asyncio.sleep(0.01)
+    seen["running"] -= 1
+    (token,) = body.get("allowed_token_ids", [100])
+    found = 0.0 if does["masked"] else -token / (100 if body["model"] == "served" else 200)
+    logprobs = {"tokens": ["x"], "token_logprobs": [found], "top_logprobs": [{}], "text_offset": [0]}
+    return JSONResponse({"choices": [{"index": 0, "text": "x", "logprobs": logprobs}]})
 
 
 async def disconnected(request: Request) -> None:
@@ -129,6 +143,7 @@ app = Starlette(
         Route("/metrics", metrics),
         Route("/v1/models", models),
         Route("/v1/chat/completions", complete, methods=["POST"]),
+        Route("/v1/completions", score, methods=["POST"]),
         Route("/v1/load_lora_adapter", load, methods=["POST"]),
         Route("/v1/unload_lora_adapter", unload, methods=["POST"]),
     ]

@@ -1,0 +1,5 @@
+"""A plugin for vLLM's CPU backend: each token goes through its own adapter, and the base's through none."""
+
+from picktune_vllm.patch import register
+
+__all__ = ["register"]
