@@ -229,8 +229,9 @@ def vllm_server(start_vllm: Callable[..., VLLMServer], smollm2: Path) -> VLLMSer
     """One vLLM that serves SmolLM2 to all tests under the marker ``vllm``, in float32, with ``VLLM_SLOTS``.
 
     In bfloat16 a neighbour in the batch can tip a near tie between two tokens, and equality proves nothing.
+    Without our plugin, so that both ways are tested: the server of ``tests/vllm`` has it.
     """
-    return start_vllm(smollm2, "--dtype", "float32", "--max-loras", str(VLLM_SLOTS))
+    return start_vllm(smollm2, "--no-plugin", "--dtype", "float32", "--max-loras", str(VLLM_SLOTS))
 
 
 def _tail(log: Path) -> str:
