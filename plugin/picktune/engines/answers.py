@@ -65,6 +65,12 @@ class Scored(Struct):
     choices: list[_ScoredChoice]
 
 
+class Tokenized(Struct):
+    """The answer of ``/tokenize``."""
+
+    tokens: list[int]
+
+
 def checked(response: httpx.Response) -> httpx.Response:
     """The response, if it is a success; else the error that fits."""
     status = response.status_code

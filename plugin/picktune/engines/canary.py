@@ -21,7 +21,6 @@ LEAST, MOST = 0.6, 1.6
 # Root mean square of the trainer's change, in nats, below which rounding outweighs it.
 _FAINT = 0.02
 _SAME = 1e-4
-_STRIDE = 3
 _TEXTS = (
     "My parcel has not arrived and the tracking page has not changed for a week. What now? I am sorry",
     "I was charged twice for the same order. Please explain how I get my money back. First, please send us",
@@ -30,16 +29,10 @@ _TEXTS = (
 
 @runtime_checkable
 class Scoring(Protocol):
-    """An engine that tells how likely tokens are to it, in nats, under the base or an adapter."""
+    """An engine that tells how likely a text is to it."""
 
-    async def log_probs(
-        self, prompt: Sequence[int], reply: Sequence[int], *, model: str | None
-    ) -> list[float]:
-        """log p of every token of ``reply`` after ``prompt``, both as token ids."""
-        ...
-
-    async def likeliest(self, text: str, *, model: str | None) -> float:
-        """log p of the likeliest token after ``text``."""
+    async def log_probs(self, text: str | Sequence[int], *, model: str | None, start: int = 1) -> list[float]:
+        """log p of every token from ``start`` on, in nats, under the base or an adapter."""
         ...
 
 
@@ -56,8 +49,9 @@ async def check_canary(speaker: Scoring, adapter: str, probes: Sequence[Probe] |
     arrived: list[float] = []
     wrong: list[float] = []
     for one in probes:
-        base = await speaker.log_probs(one.prompt, one.reply, model=None)
-        tuned = await speaker.log_probs(one.prompt, one.reply, model=adapter)
+        ids = (*one.prompt, *one.reply)
+        base = await speaker.log_probs(ids, model=None, start=len(one.prompt))
+        tuned = await speaker.log_probs(ids, model=adapter, start=len(one.prompt))
         if not len(base) == len(tuned) == len(one.reply):
             raise EngineError(
                 f"the engine scored {len(tuned)} of {len(one.reply)} tokens of a probe of {adapter!r}; its "
@@ -91,13 +85,10 @@ def _judge(adapter: str, trained: Sequence[float], arrived: Sequence[float], wro
 
 async def _differs(speaker: Scoring, adapter: str) -> None:
     for text in _TEXTS:
-        words = text.split(" ")
-        for count in range(_STRIDE, len(words) + 1, _STRIDE):
-            beginning = " ".join(words[:count])
-            base = await speaker.likeliest(beginning, model=None)
-            tuned = await speaker.likeliest(beginning, model=adapter)
-            if abs(base - tuned) > _SAME:
-                return
+        base = await speaker.log_probs(text, model=None)
+        tuned = await speaker.log_probs(text, model=adapter)
+        if any(abs(a - b) > _SAME for a, b in zip(base, tuned, strict=True)):
+            return
     raise _nothing(adapter)
 
 

@@ -165,12 +165,12 @@ class LocalEngine:
                 with contextlib.suppress(ValueError):
                     self._waiting.remove(request)
 
-    async def log_probs(self, text: str | Sequence[int], *, model: str | None) -> list[float]:
-        """log p of every token but the first, in nats; see ``canary.Scoring``."""
+    async def log_probs(self, text: str | Sequence[int], *, model: str | None, start: int = 1) -> list[float]:
+        """log p of every token from ``start`` on, in nats; see ``canary.Scoring``."""
         decoder = self._started()
         if model in self._models:
             async with self._models[model].use() as own:
-                return await own.log_probs(text, model=None)
+                return await own.log_probs(text, model=None, start=start)
         loop = asyncio.get_running_loop()
         tokens: Sequence[int] = (
             await loop.run_in_executor(self._tokenizing, decoder.network.tokens, text)
@@ -182,7 +182,7 @@ class LocalEngine:
             self._started()
             self._scoring.append(asked)
             self._changed.notify()
-        return await asked.answer
+        return (await asked.answer)[start - 1 :]
 
     async def load(self, name: str, folder: Path) -> None:
         """Load an adapter or a checkpoint beside what is running.

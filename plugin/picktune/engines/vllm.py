@@ -19,7 +19,7 @@ from picktune_adapters.check_checkpoint import check_checkpoint
 from picktune_adapters.kinds import kind_of
 from picktune_adapters.names import check_name, is_name
 
-from picktune.engines.answers import Completion, Model, Scored, checked, decode, reason
+from picktune.engines.answers import Completion, Model, Scored, Tokenized, checked, decode, reason
 from picktune.engines.base import Generation, ReplicaState, Speaker
 from picktune.engines.limits import VLLMLimits
 from picktune.engines.live import LiveAnswer
@@ -35,6 +35,7 @@ _KEPT_SECONDS = 2.0
 _ALREADY = "already"
 _CHAT = "/v1/chat/completions"
 _COMPLETE = "/v1/completions"
+_TOKENIZE = "/tokenize"
 _SCORES_AT_ONCE = 8  # a few, so that people's requests find room beside them
 _NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
@@ -176,54 +177,37 @@ class VLLMEngine:
             raise EngineError(f"{answer.request.url} answered {answer.status_code}, which is no stream")
         return answer
 
-    async def log_probs(
-        self, prompt: Sequence[int], reply: Sequence[int], *, model: str | None
-    ) -> list[float]:
-        """log p of every token of the reply, in nats; see ``canary.Scoring``.
+    async def log_probs(self, text: str | Sequence[int], *, model: str | None, start: int = 1) -> list[float]:
+        """log p of every token from ``start`` on, in nats; see ``canary.Scoring``.
 
         One request a token, and no ``prompt_logprobs``: vLLM 0.32 on CPUs ends when they are asked for beside
         other requests. Only the wanted token is allowed; its log p is the one before the rest is excluded.
         """
         if (own := self._beside.get(model)) is not None:
-            return await own.log_probs(prompt, reply, model=None)
-        gate = asyncio.Semaphore(_SCORES_AT_ONCE)
-        ids = [*prompt, *reply]
-
-        async def score(at: int) -> float:
-            async with gate:
-                return await self._score(ids[:at], model, allowed_token_ids=[ids[at]])
-
-        found = await asyncio.gather(*(score(at) for at in range(len(prompt), len(ids))))
-        if found and (max(found) > 0.0 or not any(found)):
-            raise EngineError(
-                "vLLM gives no log-probabilities of the model itself; start it without --logprobs-mode, or "
-                "with raw_logprobs"
-            )
-        return found
-
-    async def likeliest(self, text: str, *, model: str | None) -> float:
-        """log p of the likeliest token after the text, in nats; see ``canary.Scoring``."""
-        if (own := self._beside.get(model)) is not None:
-            return await own.likeliest(text, model=None)
-        return await self._score(text, model)
-
-    async def _score(self, prompt: str | list[int], model: str | None, **fields: Any) -> float:
+            return await own.log_probs(text, model=None, start=start)
         base = await self._serving(model)
-        body = {
-            "model": model or base.id,
-            "prompt": prompt,
-            "max_tokens": 1,
-            "temperature": 0.0,
-            "logprobs": 0,
-        }
         replica = next((one for one in self._replicas if self._is_up(one)), None)
         if replica is None:
             raise EngineDown("no vLLM server answers; try again in a moment")
-        response = checked(await replica.manage("POST", _COMPLETE, body | fields))
-        scored = decode(response, Scored)
-        if not scored.choices or not scored.choices[0].logprobs.token_logprobs:
-            raise EngineError(f"{response.request.url} answered without a log-probability; look into its log")
-        return scored.choices[0].logprobs.token_logprobs[0]
+        name = model or base.id
+        if isinstance(text, str):
+            asked = {"model": name, "prompt": text}
+            ids = decode(checked(await replica.manage("POST", _TOKENIZE, asked)), Tokenized).tokens
+        else:
+            ids = list(text)
+        gate = asyncio.Semaphore(_SCORES_AT_ONCE)
+
+        async def score(at: int) -> float:
+            async with gate:
+                return await _score(replica, name, ids[:at], ids[at])
+
+        found = await asyncio.gather(*(score(at) for at in range(start, len(ids))))
+        if found and (max(found) > 0.0 or not any(found)):
+            raise EngineError(
+                f"vLLM at {replica.url} gives no log-probabilities of the model itself; start it without "
+                "--logprobs-mode, or with raw_logprobs"
+            )
+        return found
 
     async def load(self, name: str, folder: Path) -> None:
         """Load an adapter into each server that answers; all must see the folder under the same path.
@@ -357,6 +341,22 @@ async def _load(replica: Replica, name: str, path: str) -> None:
     else:
         checked(response)
     replica.names.add(name)
+
+
+async def _score(replica: Replica, name: str, prompt: list[int], token: int) -> float:
+    body = {
+        "model": name,
+        "prompt": prompt,
+        "max_tokens": 1,
+        "temperature": 0.0,
+        "logprobs": 0,
+        "allowed_token_ids": [token],
+    }
+    response = checked(await replica.manage("POST", _COMPLETE, body))
+    scored = decode(response, Scored)
+    if not scored.choices or not scored.choices[0].logprobs.token_logprobs:
+        raise EngineError(f"{response.request.url} answered without a log-probability; look into its log")
+    return scored.choices[0].logprobs.token_logprobs[0]
 
 
 async def _unload(replica: Replica, name: str) -> None:

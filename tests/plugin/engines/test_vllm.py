@@ -301,12 +301,12 @@ async def test_it_scores_a_reply_token_by_token_a_few_at_a_time(upstreams: Any) 
     engine = VLLMEngine(one.url)
     await engine.start()
     reply = list(range(1, 31))
-    assert await engine.log_probs([7, 7], reply, model=None) == [-token / 100 for token in reply]
+    assert await engine.log_probs([7, 7, *reply], model=None, start=2) == [-token / 100 for token in reply]
     assert 1 < one.seen()["most"] <= 8
-    assert await engine.likeliest("Hello", model=None) == -1.0
+    assert await engine.log_probs("abc", model=None) == [-0.98, -0.99]
     with pytest.raises(AdapterNotFound):
-        await engine.log_probs([7], [8], model="nobody")
+        await engine.log_probs([7, 8], model="nobody")
     one.does(masked=True)
     with pytest.raises(EngineError, match="--logprobs-mode"):
-        await engine.log_probs([7, 7], reply, model=None)
+        await engine.log_probs(reply, model=None)
     await engine.close()

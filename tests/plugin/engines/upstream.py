@@ -82,10 +82,14 @@ async def score(request: Request) -> Response:
     seen["most"] = max(seen["most"], seen["running"])
     await asyncio.sleep(0.01)
     seen["running"] -= 1
-    (token,) = body.get("allowed_token_ids", [100])
+    (token,) = body["allowed_token_ids"]
     found = 0.0 if does["masked"] else -token / (100 if body["model"] == "served" else 200)
     logprobs = {"tokens": ["x"], "token_logprobs": [found], "top_logprobs": [{}], "text_offset": [0]}
     return JSONResponse({"choices": [{"index": 0, "text": "x", "logprobs": logprobs}]})
+
+
+async def tokenize(request: Request) -> Response:
+    return JSONResponse({"tokens": list((await request.json())["prompt"].encode())})
 
 
 async def disconnected(request: Request) -> None:
@@ -144,6 +148,7 @@ app = Starlette(
         Route("/v1/models", models),
         Route("/v1/chat/completions", complete, methods=["POST"]),
         Route("/v1/completions", score, methods=["POST"]),
+        Route("/tokenize", tokenize, methods=["POST"]),
         Route("/v1/load_lora_adapter", load, methods=["POST"]),
         Route("/v1/unload_lora_adapter", unload, methods=["POST"]),
     ]
