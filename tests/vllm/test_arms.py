@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.vllm, pytest.mark.model, pytest.mar
 QUESTIONS = ("Where is my parcel?", "Can I return shoes that I have worn once?")
 NAMES = ("arm-a", "arm-b", "arm-c")
 TOKENS = 10
-# What other requests of the base alone do to one in float32: one token a step is summed up in another order.
+# What other requests of the base alone do to one in float32 (0.00002 was seen): vLLM sums up in another order.
 ROUNDING = 1e-4
 
 
@@ -49,7 +49,7 @@ async def test_base_and_adapters_say_together_what_they_say_alone(
         arms = (str(smollm2), *NAMES)
         asked = [(arm, question) for question in QUESTIONS for arm in arms]
         replies = [await greedy(client, arm, question, TOKENS) for arm, question in asked]
-        # Each position of a reply as a request of its own: there vLLM's sums do not depend on the batch.
+        # Each position of a reply as a request of its own: all are in one batch, whatever comes before.
         steps = [
             (arm, question + reply.text[:cut])
             for (arm, question), reply in zip(asked, replies, strict=True)
@@ -58,7 +58,9 @@ async def test_base_and_adapters_say_together_what_they_say_alone(
         alone = [await greedy(client, *step, 1) for step in steps]
         together = await asyncio.gather(*(greedy(client, *step, 1) for step in steps))
         for step, one, beside in zip(steps, alone, together, strict=True):
-            assert beside == one, step
+            assert beside.text == one.text, step
+            assert beside.log_probs == pytest.approx(one.log_probs, abs=ROUNDING), step
+            assert dict(beside.likeliest) == pytest.approx(dict(one.likeliest), abs=ROUNDING), step
         assert len({one.log_probs for one in alone}) == len(steps), "the arms do not differ"
 
         beside = await asyncio.gather(*(greedy(client, *one, TOKENS) for one in asked))
