@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.vllm, pytest.mark.model, pytest.mar
 QUESTIONS = ("Where is my parcel?", "Can I return shoes that I have worn once?")
 NAMES = ("arm-a", "arm-b", "arm-c")
 TOKENS = 10
-# What other requests of the base alone do to one in float32 (0.00002 was seen): vLLM sums up in another order.
+# What other requests of the base do to one in float32 (0.00002 was seen): vLLM sums up in another order.
 ROUNDING = 1e-4
 
 
