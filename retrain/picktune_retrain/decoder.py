@@ -7,7 +7,7 @@ weights that are frozen. Before it is used, ``forward.choose_layout`` compares i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import MethodType
 from typing import Any
@@ -79,51 +79,78 @@ def _forward(self: Any, hidden_states: Tensor, *arguments: Any, **named: Any) ->
 
 
 class _Group:
-    """Linear layers that read the same input: x Wᵀ + b, and their LoRA pairs on top of it."""
+    """Linear layers that read the same input, as one: x Wᵀ + b, and their LoRA pairs on top of it.
+
+    Their matrices stand below one another, so that a group is one product forwards and one backwards; ``up``
+    has the B of each pair at its place and nought elsewhere.
+    """
 
     def __init__(self, layers: Sequence[LinearParts]) -> None:
         self.layers = layers
+        self.weight = _joined([layer.weight for layer in layers])
+        biases = [layer.bias for layer in layers if layer.bias is not None]
+        self.bias = torch.cat(biases) if len(biases) == len(layers) else None
+        self.uneven = 0 < len(biases) < len(layers)
+        self.widths = [len(layer.weight) for layer in layers]
         self.pairs = [matrix for layer in layers if layer.pair for matrix in layer.pair]
         if self.pairs:
-            dtype = layers[0].weight.dtype
-            self.down = torch.cat([a.detach() for a in self.pairs[::2]]).to(dtype)
-            self.up = [
-                (b.detach() * layer.scaling).to(dtype)
-                for b, layer in zip(self.pairs[1::2], layers, strict=True)
-            ]
             self.ranks = [len(a) for a in self.pairs[::2]]
+            self.down = torch.cat([a.detach() for a in self.pairs[::2]]).to(self.weight.dtype)
+            self.up = self.weight.new_zeros(len(self.weight), len(self.down))
+            for place, b, layer in zip(self._places(self.up), self.pairs[1::2], layers, strict=True):
+                torch.mul(b.detach(), layer.scaling, out=place)
 
     @classmethod
     def of(cls, *layers: Any) -> _Group | None:
         """``None`` if one of them keeps a forward of its own, as with dropout."""
         taken = [taken for layer in layers if (taken := parts(layer)) is not None]
-        return cls(taken) if len(taken) == len(layers) else None
+        group = cls(taken) if len(taken) == len(layers) else None
+        return None if group is None or group.uneven else group
 
-    def forward(self, x: Tensor) -> tuple[list[Tensor], Tensor | None]:
-        """The outputs, and the inner activations of the LoRA pairs side by side."""
-        outputs = [F.linear(x, layer.weight, layer.bias) for layer in self.layers]
+    def _places(self, up: Tensor) -> Iterator[Tensor]:
+        row = column = 0
+        for width, rank in zip(self.widths, self.ranks, strict=True):
+            yield up[row : row + width, column : column + rank]
+            row, column = row + width, column + rank
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The outputs side by side, and the inner activations of the LoRA pairs."""
+        y = F.linear(x, self.weight, self.bias)
         if not self.pairs:
-            return outputs, None
+            return y, None
         inner = x @ self.down.T
-        for y, part, b in zip(outputs, torch.split(inner, self.ranks, 1), self.up, strict=True):
-            y.addmm_(part, b.T)
-        return outputs, inner
+        return y.addmm_(inner, self.up.T), inner
 
-    def backward(self, upstream: Sequence[Tensor], x: Tensor, inner: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def backward(self, dy: Tensor, x: Tensor, inner: Tensor) -> tuple[Tensor, list[Tensor]]:
         """The gradient of the inner activations, and those of every A and B."""
-        d_inner = torch.cat([dy @ b for dy, b in zip(upstream, self.up, strict=True)], 1)
+        d_inner = dy @ self.up
         d_downs = torch.split((d_inner.T @ x).float(), self.ranks)
-        inners = torch.split(inner, self.ranks, 1)
+        d_ups = self._places(dy.T @ inner)
         d_pairs = []
-        for dy, part, d_down, layer in zip(upstream, inners, d_downs, self.layers, strict=True):
-            d_pairs += [d_down, (dy.T @ part).float().mul_(layer.scaling)]
+        for d_down, d_up, layer in zip(d_downs, d_ups, self.layers, strict=True):
+            d_pairs += [d_down, d_up.float().mul_(layer.scaling)]
         return d_inner, d_pairs
 
-    def backward_to_input(self, upstream: Sequence[Tensor], d_inner: Tensor) -> Tensor:
-        dx = d_inner @ self.down
-        for dy, layer in zip(upstream, self.layers, strict=True):
-            dx.addmm_(dy, layer.weight)
-        return dx
+    def backward_to_input(self, dy: Tensor, d_inner: Tensor) -> Tensor:
+        return (dy @ self.weight).addmm_(d_inner, self.down)
+
+
+def _joined(weights: Sequence[Tensor]) -> Tensor:
+    """The matrices as one, below one another; they become parts of it, so that it takes no memory."""
+    first, *others = weights
+    at = first.storage_offset() + first.numel()
+    for weight in others:
+        apart = weight.untyped_storage().data_ptr() != first.untyped_storage().data_ptr()
+        if apart or weight.storage_offset() != at:
+            break
+        at += weight.numel()
+    else:
+        rows = sum(map(len, weights))
+        return first.detach().as_strided((rows, first.shape[1]), (first.shape[1], 1))
+    whole = torch.cat([weight.detach() for weight in weights])
+    for weight, part in zip(weights, torch.split(whole, list(map(len, weights))), strict=True):
+        weight.data = part
+    return whole
 
 
 @dataclass(slots=True)
@@ -145,17 +172,20 @@ class _Layer(torch.autograd.Function):
         to_qkv, to_out, to_gate_up, to_down = frozen.groups
         h, x_scale = _norm(x, *frozen.norms[0])
         qkv, qkv_inner = to_qkv.forward(h)
-        q, k, v = (part.view(len(x), -1, frozen.width) for part in qkv)
-        q, k, v = _rotate(q, cos, sin), _rotate(k, cos, sin), v.transpose(0, 1)
+        q, k, v = (part.view(len(x), -1, frozen.width) for part in torch.split(qkv, to_qkv.widths, 1))
+        # A copy of v, so that what q and k were before they were turned need not be kept.
+        q, k, v = _rotate(q, cos, sin), _rotate(k, cos, sin), v.transpose(0, 1).contiguous()
+        del qkv
         attended, weights = attend(q, k, v, frozen.layout, frozen.scaling)
         attended = attended.view(len(x), -1)
-        (y,), out_inner = to_out.forward(attended)
+        y, out_inner = to_out.forward(attended)
         y += x
         n, y_scale = _norm(y, *frozen.norms[1])
-        (gate, up), gate_up_inner = to_gate_up.forward(n)
+        gate_up, gate_up_inner = to_gate_up.forward(n)
+        gate, up = torch.split(gate_up, to_gate_up.widths, 1)
         silu = F.silu(gate)
         product = silu * up
-        (z,), down_inner = to_down.forward(product)
+        z, down_inner = to_down.forward(product)
         z += y
         if pairs and any(ctx.needs_input_grad):
             ctx.frozen = frozen
@@ -174,20 +204,26 @@ class _Layer(torch.autograd.Function):
         frozen: _Frozen = ctx.frozen
         to_qkv, to_out, to_gate_up, to_down = frozen.groups
         dz = gradients[0]
-        d_inner, d_down = to_down.backward([dz], product, down_inner)
-        d_product = to_down.backward_to_input([dz], d_inner)
-        d_up = d_product * silu
-        d_gate_up = [torch.ops.aten.silu_backward(d_product.mul_(up), gate), d_up]
+        d_inner, d_down = to_down.backward(dz, product, down_inner)
+        d_product = to_down.backward_to_input(dz, d_inner)
+        d_gate_up = d_product.new_empty(len(x), sum(to_gate_up.widths))
+        d_gate, d_up = torch.split(d_gate_up, to_gate_up.widths, 1)
+        torch.mul(d_product, silu, out=d_up)
+        torch.ops.aten.silu_backward.grad_input(d_product.mul_(up), gate, grad_input=d_gate)
         d_inner, d_gate_up_pairs = to_gate_up.backward(d_gate_up, n, gate_up_inner)
         dn = to_gate_up.backward_to_input(d_gate_up, d_inner)
         dy = _norm_backward(dn, y, y_scale, frozen.norms[1][0]).add_(dz)
-        d_inner, d_out = to_out.backward([dy], attended, out_inner)
-        d_attended = to_out.backward_to_input([dy], d_inner).view(len(x), -1, frozen.width)
+        d_inner, d_out = to_out.backward(dy, attended, out_inner)
+        d_attended = to_out.backward_to_input(dy, d_inner).view(len(x), -1, frozen.width)
         dq, dk, dv = attend_backward(
             d_attended.transpose(0, 1), q, k, v, weights, frozen.layout, frozen.scaling
         )
-        dq, dk = (_rotate(d.transpose(0, 1), cos, -sin) for d in (dq, dk))
-        d_qkv = [d.transpose(0, 1).reshape(len(x), -1) for d in (dq, dk, dv)]
+        d_qkv = dq.new_empty(len(x), sum(to_qkv.widths))
+        to_q, to_k, to_v = torch.split(d_qkv.view(len(x), -1, frozen.width), [len(dq), len(dk), len(dv)], 1)
+        back = -sin
+        _rotate(dq.transpose(0, 1), cos, back, out=to_q)
+        _rotate(dk.transpose(0, 1), cos, back, out=to_k)
+        to_v.copy_(dv.transpose(0, 1))
         d_inner, d_qkv_pairs = to_qkv.backward(d_qkv, h, qkv_inner)
         dx = None
         if ctx.needs_input_grad[0]:  # the first layer reads the embeddings, which are frozen
@@ -211,10 +247,10 @@ def _norm_backward(dy: Tensor, x: Tensor, scale: Tensor, weight: Tensor) -> Tens
     return g.mul_(scale).to(dy.dtype)
 
 
-def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor, out: Tensor | None = None) -> Tensor:
     """Rotary positions, [L, H, D] -> [H, L, D]; with −sin it is its own inverse and transpose."""
     half = x.shape[-1] // 2
-    y = x * cos
+    y = torch.mul(x, cos, out=out)
     y[..., :half].addcmul_(x[..., half:], sin[..., :half], value=-1)
     y[..., half:].addcmul_(x[..., :half], sin[..., half:])
     return y.transpose(0, 1)
