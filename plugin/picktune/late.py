@@ -41,6 +41,11 @@ class LateLog:
                 self._log = self._open_log()
             return self._log
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it was opened before: if not, even its reader may take a while."""
+        return self._log is not None
+
     async def _opened(self) -> ReadableLog:
         return await to_thread.run_sync(self.open) if self._log is None else self._log
 
@@ -48,8 +53,8 @@ class LateLog:
     def reader(self) -> LogReader:
         return self.open().reader
 
-    async def add_slate(self, slate: Slate) -> None:
-        await (await self._opened()).add_slate(slate)
+    async def add_slate(self, slate: Slate, exposure: Exposure | None = None) -> None:
+        await (await self._opened()).add_slate(slate, exposure)
 
     async def add_exposure(self, exposure: Exposure) -> Exposure:
         return await (await self._opened()).add_exposure(exposure)

@@ -9,7 +9,7 @@ from anyio import to_thread
 from msgspec import structs
 
 from picktune.errors import ConversationNotFound, LogUnavailable, NotKept, RedactionFailed
-from picktune.late import ReadableLog
+from picktune.late import LateLog, ReadableLog
 from picktune.log.privacy import lowest
 from picktune.records import Consent, Conversation, Slate, Turn
 from picktune.redaction.log import RedactingLog, kept_form, withheld
@@ -43,13 +43,19 @@ class Privacy:
         level = asked or self._usual
         if user_ref is None and conversation_id is None:
             return level
+        return lowest(level, await self._standing(user_ref, conversation_id))
+
+    async def _standing(self, user_ref: str | None, conversation_id: str | None) -> Consent:
         try:
-            stands = await to_thread.run_sync(
+            if not isinstance(self._inner, LateLog) or self._inner.is_open:
+                known = self._inner.reader.standing_consent_at_once(user_ref, conversation_id)
+                if known is not None:
+                    return known
+            return await to_thread.run_sync(
                 lambda: self._inner.reader.standing_consent(user_ref, conversation_id)
             )
         except LogUnavailable:
-            stands = "log"
-        return lowest(level, stands)
+            return "log"
 
     async def redacted(self, turn: Turn) -> Turn:
         """The turn as the model and the log see it; if that fails, as the model sees it, and not the log."""

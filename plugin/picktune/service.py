@@ -20,7 +20,7 @@ from picktune.campaign_service import CampaignService
 from picktune.campaigns import TAG, check_tags, without_reserved
 from picktune.comparison_service import ComparisonService
 from picktune.engines.base import Engine, Speaker
-from picktune.errors import Conflict, EngineDown, InvalidInput, LogUnavailable
+from picktune.errors import Conflict, EngineDown, InvalidInput, LogUnavailable, SlateNotFound
 from picktune.follower import Follower
 from picktune.gate.canary import Canary
 from picktune.gate.watch import watch
@@ -175,6 +175,7 @@ class Service(SignalService, CampaignService, ComparisonService):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._keeper.settle()
         with suppress(LogUnavailable):  # said when it was shown
             await self._keeper.flush()
         await self.listeners.close()
@@ -199,8 +200,13 @@ class Service(SignalService, CampaignService, ComparisonService):
         campaign: str | None = None,
         consent: Consent | None = None,
         redacted: bool = False,
+        viewer: str | None = None,
+        beside: bool = False,
     ) -> Slate:
         """Draw a slate for the messages and keep it; ``is_kept`` tells if it has to wait for the log.
+
+        With a ``viewer`` it is kept as shown to that one, in their order (``order_for``). ``beside``: it is
+        returned while it is being written, so that no answer waits for the disk.
 
         ``sampling`` replaces the settings' own, and ``speaker`` the engine, for this slate, which is drawn
         under the ``campaign``. ``consent`` is what the user agrees to, by default the settings'
@@ -252,11 +258,22 @@ class Service(SignalService, CampaignService, ComparisonService):
             self._privacy.hold(slate)
             return slate
         stored = await self._privacy.kept_form(slate)
+        exposure = None
+        if viewer is not None:
+            order = order_for(slate, viewer)
+            exposure = Exposure(slate_id=slate.id, viewer=viewer, order=order, shown_at=self.now())
+        if beside:
+            await self._keeper.beside(stored, self._keep_slate(stored, exposure), viewer=viewer)
+        else:
+            await self._keep_slate(stored, exposure)
+        return await self._privacy.shown(stored, slate)
+
+    async def _keep_slate(self, slate: Slate, exposure: Exposure | None) -> bool:
         with self.metrics.phase("log_write"):
-            kept = await self._keeper.keep_slate(stored)
+            kept = await self._keeper.keep_slate(slate, exposure)
         if kept:
             self.metrics.committed(self.now())
-        return await self._privacy.shown(stored, slate)
+        return kept
 
     async def slate_for(self, conversation_id: str, viewer: str) -> Slate:
         """The slate that waits for the viewer in a stored conversation, or a fresh one.
@@ -293,11 +310,12 @@ class Service(SignalService, CampaignService, ComparisonService):
     async def slate_of_candidate(self, candidate_id: str) -> Slate:
         """The slate that holds the candidate; raises ``CandidateNotFound``."""
         await self._keeper.flush()
+        await self._keeper.settle()
         return await self._ask(lambda reader: reader.slate_of_candidate(candidate_id))
 
     def is_kept(self, slate_id: str) -> bool:
         """Whether the slate does not wait for the log to come back."""
-        return self._keeper.waiting_slate(slate_id) is None and self._privacy.held(slate_id) is None
+        return self._keeper.is_kept(slate_id) and self._privacy.held(slate_id) is None
 
     async def expose(self, slate_id: str, viewer: str) -> Exposure:
         """Keep that the viewer sees the slate, in the viewer's own order; raises ``SlateNotFound``."""
@@ -324,7 +342,12 @@ class Service(SignalService, CampaignService, ComparisonService):
         self._privacy.check_kept(pick.slate_id)
         with self.metrics.phase("pick"):
             await self._keeper.flush()
-            kept = await self.log.record(pick)
+            try:
+                kept = await self.log.record(pick)
+            except SlateNotFound:
+                if not await self._keeper.arrives(pick.slate_id, self.now()):
+                    raise
+                kept = await self.log.record(pick)
         self.metrics.committed(self.now())
         if kept.decided_at == pick.decided_at:  # otherwise it is the one that was sent before
             self.metrics.picked(kept)
@@ -356,6 +379,8 @@ class Service(SignalService, CampaignService, ComparisonService):
         """Keep a reaction; it is on disk when this returns. Raises what ``Log.react`` raises."""
         self._privacy.check_candidate_kept(reaction.candidate_id)
         await self._keeper.flush()
+        if self._privacy.redaction is not None and reaction.comment is not None:
+            await self._keeper.settle()  # the comment's words are compared with those of its slate
         kept = await self.log.react(reaction)
         self.metrics.committed(self.now())
         if kept.reacted_at == reaction.reacted_at:
@@ -415,7 +440,8 @@ class Service(SignalService, CampaignService, ComparisonService):
         return await self.log.add_conversations(conversations)
 
     async def flush(self) -> None:
-        """Hand the log what still waits for it; raises ``LogUnavailable``."""
+        """Hand the log what still waits for it, and wait for it; raises ``LogUnavailable``."""
+        await self._keeper.settle()
         await self._keeper.flush()
 
     async def set_consent(self, scope: ConsentScope, ref: str, level: Consent) -> int:

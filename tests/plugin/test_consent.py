@@ -147,6 +147,7 @@ async def test_the_gateway_takes_consent(api: Any) -> None:
     asked = {"model": "picktune", "messages": [{"role": "user", "content": "Hi?"}]}
     answer = await api.post("/v1/chat/completions", {**asked, "picktune": {"consent": "log"}})
     slate_id = answer.json()["picktune"]["slate_id"]
+    await api.service.flush()
     assert api.service.log.reader.slate(slate_id).turn.consent == "log"
     answer = await api.post("/v1/chat/completions", {**asked, "picktune": {"consent": "none"}})
     assert answer.json()["picktune"]["kept"] is False

@@ -23,6 +23,7 @@ from picktune.gateway.fields import conversation_of, messages_of, options_of, sa
 from picktune.policy import POLICIES, policy_named
 from picktune.records import Message, Sampling, Slate
 from picktune.service import Service
+from picktune.slate import order_for
 
 PICKTUNE = "picktune"
 
@@ -50,10 +51,10 @@ async def slate_completion(call: Call, conversation_id: str | None) -> ChatCompl
         sampling=sampling_of(asked, service.settings.sampling),
         speaker=meter,
         consent=ours.consent,
+        viewer=viewer,
+        beside=True,
     )
-    order = tuple(one.id for one in slate.candidates)
-    if viewer is not None:
-        order = (await service.expose(slate.id, viewer)).order
+    order = tuple(one.id for one in slate.candidates) if viewer is None else order_for(slate, viewer)
     return _completion(slate, order, meter.prompt_tokens, kept=service.is_kept(slate.id))
 
 

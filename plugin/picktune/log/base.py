@@ -127,6 +127,10 @@ class LogReader(SignalLogReader, GateReader, Protocol):
         """How many decisions and how many reactions that gives."""
         ...
 
+    def standing_consent_at_once(self, user_ref: str | None, conversation_id: str | None) -> Consent | None:
+        """The same as ``standing_consent``, or ``None`` if to know it could take a moment."""
+        ...
+
     def standing_consent(self, user_ref: str | None, conversation_id: str | None) -> Consent:
         """What the user, and the conversation, agreed to for all that comes: the least of the two."""
         ...
@@ -146,8 +150,11 @@ class Log(SignalLog, Protocol):
     Every method raises ``LogUnavailable`` if the file cannot be written, and then nothing of it was.
     """
 
-    async def add_slate(self, slate: Slate) -> None:
-        """Keep a slate with its turn and candidates. The same slate again changes nothing."""
+    async def add_slate(self, slate: Slate, exposure: Exposure | None = None) -> None:
+        """Keep a slate with its turn and candidates, and, if it comes along, that it was shown to somebody.
+
+        The same slate again changes nothing.
+        """
         ...
 
     async def add_exposure(self, exposure: Exposure) -> Exposure:

@@ -54,12 +54,19 @@ class SQLiteLog(SignalWriting):
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def add_slate(self, slate: Slate) -> None:
+    async def add_slate(self, slate: Slate, exposure: Exposure | None = None) -> None:
         """See ``Log``; ``InvalidInput`` for one that cannot be stored, ``Conflict`` if its id is taken."""
         slate = slates.consistent(slate)
         if slate.turn.consent == "none":
             raise InvalidInput(f"slate {slate.id!r} was drawn without consent to keep it", field="consent")
-        await self._writer.do(lambda connection: slates.add(connection, slate))
+        shown = None if exposure is None else checked(exposure)
+
+        def work(connection: sqlite3.Connection) -> None:
+            slates.add(connection, slate)
+            if shown is not None:
+                slates.expose(connection, shown)
+
+        await self._writer.do(work)
 
     async def add_exposure(self, exposure: Exposure) -> Exposure:
         """See ``Log``."""

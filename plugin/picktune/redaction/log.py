@@ -12,7 +12,7 @@ from msgspec import structs
 from picktune.comparisons import Comparison, Judgement
 from picktune.errors import PicktuneError, RedactionFailed
 from picktune.late import LateLog, ReadableLog
-from picktune.records import Conversation, DecidedSlate, Pick, Reaction, Slate
+from picktune.records import Conversation, DecidedSlate, Exposure, Pick, Reaction, Slate
 from picktune.redaction.redaction import WITHHELD, Redaction
 from picktune.signals import Score
 
@@ -33,9 +33,9 @@ class RedactingLog(LateLog):
         self.open()
         self._redaction = redaction
 
-    async def add_slate(self, slate: Slate) -> None:
+    async def add_slate(self, slate: Slate, exposure: Exposure | None = None) -> None:
         """See ``Log``."""
-        await super().add_slate(await to_thread.run_sync(lambda: kept_form(self._redaction, slate)))
+        await super().add_slate(await to_thread.run_sync(lambda: kept_form(self._redaction, slate)), exposure)
 
     async def record(self, pick: Pick) -> Pick:
         """See ``Log``."""
