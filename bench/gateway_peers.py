@@ -187,7 +187,7 @@ def free_port() -> int:
         return port
 
 
-def wait_until_up(url: str, process: subprocess.Popen[bytes], log: Path, seconds: float = 120.0) -> None:
+def wait_until_up(url: str, process: subprocess.Popen[bytes], log: Path, seconds: float = 300.0) -> None:
     """Wait until the address answers with a success; raises ``RuntimeError`` with the end of the log."""
     until = time.monotonic() + seconds
     while time.monotonic() < until and process.poll() is None:

@@ -39,8 +39,8 @@ def mounted(service: Service) -> Starlette:
         )
     app = Starlette(
         routes=[
+            *gateway.routes(service),  # first: routes are tried in turn, and chats are the most
             *(endpoint.route(service) for endpoint in ENDPOINTS),
-            *gateway.routes(service),
             *health_routes(service),
             metrics_route(service),
             _openapi_route(settings.prefix),

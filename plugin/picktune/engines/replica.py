@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import time
 from collections import Counter
 from typing import Any
 
 import httpx
+import msgspec
 
 from picktune.engines.answers import Model, Models, checked, decode
 from picktune.engines.base import ReplicaState
@@ -21,6 +23,16 @@ from picktune.errors import EngineBusy, EngineDown, EngineError
 # same again changes nothing there.
 UNSENT = (httpx.ConnectError, httpx.ConnectTimeout)
 DROPPED = (httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError)
+
+
+_JSON = {"Content-Type": "application/json"}
+
+
+def _encoded(body: dict[str, Any]) -> bytes:
+    try:
+        return msgspec.json.encode(body)
+    except UnicodeEncodeError:  # half a character, which only an escape can express
+        return json.dumps(body).encode()
 
 
 class Replica:
@@ -46,6 +58,7 @@ class Replica:
         self._client = client
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._limits = limits
+        self._urls: dict[str, httpx.URL] = {}  # to parse one takes longer than to write a request
 
     @property
     def reached(self) -> bool:
@@ -168,9 +181,17 @@ class Replica:
         timeout = httpx.Timeout(
             connect=limits.connect, write=limits.write, pool=limits.pool, read=patience or limits.read
         )
+        headers, content = self._headers, None
+        if body is not None:
+            headers, content = {**headers, **_JSON}, _encoded(body)
         return await self._client.request(
-            method, self.url + path, json=body, headers=self._headers, timeout=timeout
+            method, self._at(path), content=content, headers=headers, timeout=timeout
         )
+
+    def _at(self, path: str) -> httpx.URL:
+        if path not in self._urls:
+            self._urls[path] = httpx.URL(self.url + path)
+        return self._urls[path]
 
     async def manage(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
         """Send what every replica must hear, whatever its breaker says; raises the errors of engines."""
