@@ -81,7 +81,8 @@ class Keeper:
         """Let the ``keeping`` of a slate go on while its answer is sent.
 
         What the log refuses at once is raised. Whatever comes to the log after this is written after the
-        slate, so a decision on it finds it. With too many of them under way, this waits for the slate's own. ``viewer`` is whom it is shown to.
+        slate, so a decision on it finds it. With too many of them under way, this waits for the slate's own.
+        ``viewer`` is whom it is shown to.
         """
         task = asyncio.ensure_future(keeping)
         await asyncio.sleep(0)  # now it stands in the log's queue, or has failed

@@ -256,6 +256,8 @@ class Service(SignalService, CampaignService, ComparisonService):
         logger.debug("drew %d replies", len(slate.candidates), extra={"slate_id": slate.id})
         if turn.consent == "none":
             self._privacy.hold(slate)
+            if viewer is not None:
+                self._privacy.held_for(slate.id, viewer)
             return slate
         stored = await self._privacy.kept_form(slate)
         exposure = None

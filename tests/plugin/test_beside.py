@@ -143,3 +143,13 @@ async def test_two_servers_on_one_log(service: Service, settings: Settings, engi
     assert len(list(service.log.reader.decisions())) == 40
     with pytest.raises(SlateNotFound):  # one that never was is not waited for twice
         await service.pick(pick_of("0" * 32, "x"))
+
+
+async def test_whom_it_is_shown_to_is_known_at_once(service: Service, settings: Settings) -> None:
+    with writing_elsewhere(settings):
+        written = await service.draw(ASK, viewer="mei", beside=True)
+        assert await service.viewers_of(written.id) == {"mei"}
+    await service.flush()
+    assert await service.viewers_of(written.id) == {"mei"}
+    held = await service.draw(ASK, viewer="mei", beside=True, consent="none")
+    assert await service.viewers_of(held.id) == {"mei"}
