@@ -95,8 +95,9 @@ def recipe_of(task: dict[str, Any]) -> Any:
     method = task["method"]
     like = "full" if method in OWN_WEIGHTS else "prompt" if method in PROMPT_METHODS else "lora"
     return Recipe(
+        # A reply that is read anew may have more tokens than were drawn, and none is cut.
         method=method, learning_rate=RATES[like], epochs=task["epochs"], batch=4,
-        max_prompt=task["prompt"], max_reply=task["reply"],
+        max_prompt=task["prompt"], max_reply=2 * task["reply"] + 8,
     )  # fmt: skip
 
 
@@ -220,11 +221,11 @@ def table_of(results: Sequence[dict[str, Any]], title: str) -> Any:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--method", choices=METHODS, action="append", help="all unless given")
-    parser.add_argument("--train", type=int, default=24, help="choice sets to learn from (default 24)")
-    parser.add_argument("--held-out", type=int, default=16, help="choice sets to judge by (default 16)")
+    parser.add_argument("--train", type=int, default=8, help="choice sets to learn from (default 8)")
+    parser.add_argument("--held-out", type=int, default=8, help="choice sets to judge by (default 8)")
     parser.add_argument("--epochs", type=int, default=1, help="passes (default 1)")
-    parser.add_argument("--prompt", type=int, default=96, help="tokens at most (default 96)")
-    parser.add_argument("--reply", type=int, default=32, help="tokens at most (default 32)")
+    parser.add_argument("--prompt", type=int, default=64, help="tokens at most (default 64)")
+    parser.add_argument("--reply", type=int, default=16, help="tokens at most (default 16)")
     parser.add_argument("--asked", type=int, default=6, help="prompts that both arms answer (default 6)")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="default: the processors")
     parser.add_argument("--worker", type=json.loads, help=argparse.SUPPRESS)
