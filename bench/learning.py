@@ -51,7 +51,7 @@ from picktune.support import support_rate  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.progress import Progress  # noqa: E402
 
-QUICK = Settings(picks=40, held_out=16, fresh=16, check_every=10)
+QUICK = Settings(picks=24, held_out=12, fresh=12, epochs=1, check_every=3)
 
 
 class Bench:
