@@ -77,10 +77,10 @@ class Ended(Record, frozen=True, kw_only=True):
 class Sizes(Record, frozen=True, kw_only=True):
     """How much is drawn: ``picks`` for the night, ``fresh`` slates for the trial."""
 
-    picks: int = 100
+    picks: int = 120
     fresh: int = 60
     epochs: int = 2
-    rank: int = 8
+    rank: int = 16
     max_tokens: int = 20
 
 
@@ -190,7 +190,9 @@ class Seed:
 
     def _trial(self, kind: str, ended: Ended) -> Ended:
         """Put the adapter on trial; the honest chooser picks blindly on fresh slates, and the gate looks."""
-        settings = self._settings(kind)
+        settings = self._settings(f"{kind}-trial")
+        shutil.rmtree(settings.home, ignore_errors=True)  # of a trial that was cut off
+        shutil.copytree(self.folder / kind, settings.home)
         gate = Gate(settings)
         name = gate.registry.versions()[-1].name
         if gate.registry.aliases().challenger != name:

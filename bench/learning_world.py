@@ -37,9 +37,9 @@ class Chooser(Record, frozen=True, kw_only=True):
     noise too: of two replies one nat apart, the better one is picked 73 times in a hundred.
     """
 
-    sorry: float = 2.0
-    asks: float = 2.0
-    short: float = 1.5
+    sorry: float = 3.0
+    asks: float = 3.0
+    short: float = 2.0
     words: int = 14
     places: tuple[float, ...] = (0.5, 0.15, -0.15, -0.5)
     noise: float = 0.1
