@@ -81,6 +81,7 @@ def packed_attention(
     attention_mask: Tensor | None,
     *,
     layout: Layout | None = None,
+    kernel: str = "blocks",
     scaling: float | None = None,
     dropout: float = 0.0,
     sliding_window: int | None = None,
@@ -88,7 +89,8 @@ def packed_attention(
 ) -> tuple[Tensor, None]:
     """Attention as transformers calls it: query [1, H, L, D], key and value [1, G, L, D] -> [1, L, H, D].
 
-    ``layout`` says how the row is packed. Raises ``Unpackable`` where the model wants what is not done here:
+    ``layout`` says how the row is packed, ``kernel`` what computes it: ``blocks`` on a CPU, ``sdpa``, or
+    ``flex``. Raises ``Unpackable`` where the model wants what is not done here:
     windows shorter than a path, capped or sunk scores, dropout, several rows.
     """
     if layout is None or query.shape[0] != 1 or dropout or (sliding_window or math.inf) < layout.longest:
@@ -103,11 +105,25 @@ def packed_attention(
         key = torch.cat([prefix[0][None], key[:, :, n:]], dim=2)
         value = torch.cat([prefix[1][None], value[:, :, n:]], dim=2)
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-    function = _BlockAttention.apply if query.device.type == "cpu" else _attend_on_gpu
-    return function(query[0], key[0], value[0], layout, scaling)[None], None
+    return _function(kernel)(query[0], key[0], value[0], layout, scaling)[None], None
 
 
-def _attend_on_gpu(query: Tensor, key: Tensor, value: Tensor, layout: Layout, scaling: float) -> Tensor:
+def kernels(wanted: str, device: str) -> tuple[str, ...]:
+    """What may compute packed attention on a device, in the order in which to try it."""
+    own = ("blocks",) if device == "cpu" else ("sdpa",)
+    first = ("flex",) if device == "cuda" else own
+    return tuple(dict.fromkeys((*(first if wanted == "auto" else (wanted,)), *own)))
+
+
+def _function(kernel: str) -> Any:
+    if kernel == "flex":
+        from picktune_retrain.flex import attend_flex
+
+        return attend_flex
+    return _BlockAttention.apply if kernel == "blocks" else attend_sdpa
+
+
+def attend_sdpa(query: Tensor, key: Tensor, value: Tensor, layout: Layout, scaling: float) -> Tensor:
     """The same by PyTorch's own kernels: those on a GPU are faster than blocks, those on a CPU slower."""
     length = query.shape[1]
     mask = torch.zeros(length, length, dtype=torch.bool, device=query.device)

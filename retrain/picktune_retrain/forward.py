@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -52,7 +52,8 @@ def choose_layout(model: Model, sets: Sequence[EncodedSet]) -> None:
     """Use packed rows if this model gives, in fp32, the same for them as for a row for each reply.
 
     The probe is made of the longest set. A model that refuses the layout, or whose values differ by
-    more than ``TOLERANCE`` nats a reply, gets plain rows, and the log says why.
+    more than ``TOLERANCE`` nats a reply, gets plain rows, and the log says why. So it is with what computes
+    the attention: the first that gives the same is taken, see ``attention.kernels``.
     """
     if not sets:
         return
@@ -78,7 +79,8 @@ def choose_layout(model: Model, sets: Sequence[EncodedSet]) -> None:
             if pack([longest]).layout.longest > window:
                 raise attention.Unpackable(f"its attention sees only the last {window} tokens")
             model.network.set_attn_implementation(attention.install())
-            model.written_out = model.plain and fuse_layers(_base(model))
+            model.kernel = _choose_kernel(model, probes, difference)
+            model.written_out = model.plain and model.kernel == "blocks" and fuse_layers(_base(model))
             if model.written_out and not difference() <= TOLERANCE:
                 release_layers(_base(model))
                 model.written_out = False
@@ -93,11 +95,30 @@ def choose_layout(model: Model, sets: Sequence[EncodedSet]) -> None:
         logger.warning("%s is trained and scored a row for each reply, which is slower: %s", model.name, why)
 
 
+def _choose_kernel(model: Model, probes: Sequence[EncodedSet], difference: Callable[[], float]) -> str:
+    """The first that gives what plain rows give and, where something is trained, has a gradient."""
+    *tried, last = attention.kernels(model.wanted, model.device.type)
+    for kernel in tried:
+        model.kernel = kernel
+        try:
+            if not (nats := difference()) <= TOLERANCE:
+                raise attention.Unpackable(f"packed and plain rows differ by {nats:.3g} nats")
+            if weights := list(model.parameters().values()):
+                with torch.enable_grad():
+                    torch.autograd.grad(torch.cat(_packed(model, probes)).sum(), weights, allow_unused=True)
+            return kernel
+        except Exception as error:  # whatever a compiler raises
+            why = str(error).splitlines()[0] if str(error) else type(error).__name__
+            logger.warning("%s: attention by %s is not used here, %s is: %s", model.name, kernel, last, why)
+    return last
+
+
 def _packed(model: Model, sets: Sequence[EncodedSet], shared: int = SHARED) -> tuple[Tensor, ...]:
     row = pack(sets, model.device, shared=shared)
     network = _base(model)
     body = network.base_model
-    hidden = body(input_ids=row.ids, position_ids=row.positions, use_cache=False, layout=row.layout)[0][0]
+    packing: dict[str, Any] = {"layout": row.layout, "kernel": model.kernel}
+    hidden = body(input_ids=row.ids, position_ids=row.positions, use_cache=False, **packing)[0][0]
     head = network.get_output_embeddings()
     values = token_log_probs(hidden[row.sources], head.weight, head.bias, row.targets)
     sums = values.new_zeros(sum(row.replies)).index_add(0, row.owners, values)

@@ -31,7 +31,7 @@ class Model:
     ``name`` is what adapters call their base. ``packed`` says whether a set may go through it as one row,
     ``plain`` that its layers are frozen but for their adapters, so that they may be written out by hand,
     ``written_out`` that they are; ``virtual`` are the tokens before the prompt, if it has any: see
-    ``prompts``.
+    ``prompts``. ``kernel`` computes packed attention, ``wanted`` is the one that was asked for.
     """
 
     name: str
@@ -40,6 +40,8 @@ class Model:
     packed: bool = True
     plain: bool = True
     written_out: bool = False
+    kernel: str = "blocks"
+    wanted: str = "auto"
     virtual: Any = None
     virtual_ids: tuple[int, ...] = ()
 
@@ -91,7 +93,7 @@ def load(base_model: str | Path | None, recipe: Recipe) -> Model:
             layer.support_avx512bf16_for_cpu = False
     if recipe.method != "qlora":  # what is quantised lies where it was quantised
         network.to(device)
-    return Model(name=name, network=network.eval(), tokenizer=tokenizer)
+    return Model(name=name, network=network.eval(), tokenizer=tokenizer, wanted=recipe.attention)
 
 
 def add_adapter(model: Model, recipe: Recipe) -> None:

@@ -31,6 +31,13 @@ _OPTIONS = (
         is_flag=True,
         help="Keep the inputs of the layers only and compute the rest again: less memory, more time.",
     ),
+    click.option(
+        "--attention",
+        type=click.Choice(["auto", "blocks", "sdpa", "flex"]),
+        default=RECIPE.attention,
+        show_default=True,
+        help="What computes packed attention; what does not work here is passed over.",
+    ),
     click.option("--rank", type=click.IntRange(1, 64), default=RECIPE.rank, show_default=True),
     click.option(
         "--learning-rate",

@@ -38,6 +38,7 @@ class Recipe(Record, frozen=True, kw_only=True):
     ``row_tokens`` is how many tokens go through the model at once; a step whose sets have more of them takes
     several rows and adds up their gradients. A set alone may be longer. ``checkpointing`` keeps the inputs
     of the layers only, and computes them again on the way back: less memory, more time, the same gradient.
+    ``attention`` is what computes packed attention; ``auto`` is the fastest that this machine has.
     """
 
     method: Literal["lora", "qlora", "full", "freeze", "progressive", "prompt", "p-tuning", "prefix"] = "lora"
@@ -74,6 +75,7 @@ class Recipe(Record, frozen=True, kw_only=True):
     stages: Annotated[int, Meta(ge=1, le=20)] = 3
     row_tokens: Annotated[int, Meta(ge=64, le=1_000_000)] = 2048
     checkpointing: bool = False
+    attention: Literal["auto", "blocks", "sdpa", "flex"] = "auto"
 
     def told(self) -> str:
         """Its ``repr`` without what a recipe of before these fields could not say, for fingerprints."""

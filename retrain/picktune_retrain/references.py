@@ -144,7 +144,7 @@ def _context(model: Model, recipe: Recipe) -> bytes:
         str(model.dtype),
         recipe.quantised if recipe.method == "qlora" else None,
         model.packed,
-        model.written_out,
+        (model.written_out, model.kernel) if model.kernel not in ("blocks", "sdpa") else model.written_out,
         model.network.config._attn_implementation,
         torch.__version__,
         transformers.__version__,
@@ -160,7 +160,7 @@ def _context(model: Model, recipe: Recipe) -> bytes:
 def _code() -> str:
     """A hash of the modules that compute the values: who changes one of them gets new values."""
     digest = hashlib.sha256()
-    for name in ("attention", "decoder", "forward", "fused", "packing"):
+    for name in ("attention", "decoder", "flex", "forward", "fused", "packing"):
         digest.update(Path(__file__).with_name(f"{name}.py").read_bytes())
     return digest.hexdigest()
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from picktune_retrain.attention import Layout, Segment, Unpackable, _attend_on_gpu, packed_attention
+from picktune_retrain.attention import Layout, Segment, Unpackable, attend_sdpa, packed_attention
 from torch import Tensor, nn
 
 
@@ -55,7 +55,7 @@ def packed(query: Tensor, key: Tensor, value: Tensor, layout: Layout) -> Tensor:
 
 
 def on_gpu(query: Tensor, key: Tensor, value: Tensor, layout: Layout) -> Tensor:
-    return _attend_on_gpu(query[0], key[0], value[0], layout, query.shape[-1] ** -0.5)[None]
+    return attend_sdpa(query[0], key[0], value[0], layout, query.shape[-1] ** -0.5)[None]
 
 
 @pytest.mark.parametrize("attend", [packed, on_gpu])
