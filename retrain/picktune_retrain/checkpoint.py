@@ -66,6 +66,8 @@ class Keeper:
         whole: bool = True,
     ) -> None:
         self.folder = folder
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
         self.whole = whole
         self.weights = weights
         self.optimizer = optimizer

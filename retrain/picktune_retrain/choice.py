@@ -107,11 +107,13 @@ def score(
     require_torch()
     from picktune_retrain import encoding, forward, methods, models, packing
     from picktune_retrain.references import References
+    from picktune_retrain.shelf import Shelf
 
     if recipe.method == "qlora":
         recipe = structs.replace(recipe, method="lora")  # it is the whole base that serves the adapter
     model = models.load(base_model, recipe)
-    encoded = [encoding.encode(one, model.tokenizer, recipe) for one in sets]
+    shelf = Shelf()
+    encoded = [shelf.put(encoding.encode(one, model.tokenizer, recipe)) for one in sets]
     policy = model
     if adapter is not None and methods.is_checkpoint(adapter):
         policy = models.load(adapter, recipe)

@@ -15,6 +15,7 @@ from picktune_retrain.dataset import cluster_names
 from picktune_retrain.records import Evaluation, Figures
 
 CONFIDENCE = 0.95
+_NUMBERS = 200_000
 
 
 class Outcome(Record, frozen=True, kw_only=True):
@@ -140,9 +141,10 @@ def lower_bound(
     level = NormalDist().cdf(math.sqrt(n / (n - 1)) * float(student.ppf(1 - confidence, n - 1)))
     rng = np.random.default_rng(seed)
     means = []
-    for start in range(0, resamples, 500):
-        # In slices, so that ten thousand held-out conversations do not need a gigabyte.
-        drawn = rng.integers(0, n, size=(min(500, resamples - start), n))
+    # In slices of the same size in memory, however many conversations are held out.
+    rows = max(1, min(500, _NUMBERS // n))
+    for start in range(0, resamples, rows):
+        drawn = rng.integers(0, n, size=(min(rows, resamples - start), n))
         means.append(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1))
     return float(np.quantile(np.concatenate(means), level))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
@@ -46,6 +46,7 @@ def examples(
     tokenizer: Any,
     recipe: Recipe,
     weights: dict[Objective, float],
+    keep: Callable[[EncodedSet], EncodedSet] = lambda one: one,
 ) -> Examples:
     """The rows that these objectives learn from; those of annotators whose weight is nought are left out.
 
@@ -54,12 +55,14 @@ def examples(
     An edited or hand-written reply, if the recipe wants it, is a choice set more, in which it is the best
     member. Beside the choice set of the pick itself that is the Plackett–Luce likelihood (Rafailov et al.
     2023, appendix A.3) of the ranking: the edit, then the pick, then the others.
+
+    ``keep`` puts a choice set where it waits to be trained on, and gives it back as it is from there.
     """
-    group = _grouping([*sets, *extras], extras, recipe)
+    group = _grouping(chain(sets, extras), extras, recipe)
     chosen, labels, texts = [], [], []
     if "choice" in weights or "dpo" in weights:
         chosen = [
-            _paired(replace(encode(one, tokenizer, recipe), group=group(one)), recipe, weights)
+            keep(_paired(replace(encode(one, tokenizer, recipe), group=group(one)), recipe, weights))
             for one in sets
         ]
         for row in extras:
@@ -69,7 +72,7 @@ def examples(
             elif isinstance(row, Tie) and recipe.ties != "off":
                 made = _tie(row, tokenizer, recipe)
             if made is not None:
-                chosen.append(_paired(replace(made, group=group(row)), recipe, weights))
+                chosen.append(keep(_paired(replace(made, group=group(row)), recipe, weights)))
     for row in extras:
         if isinstance(row, Labelled) and "kto" in weights:
             one = _single(row, row.reply, tokenizer, recipe)
@@ -181,7 +184,7 @@ def _weight(row: Labelled | Written | Tie, recipe: Recipe) -> float:
     return row.weight * recipe.annotator_weights.get(row.annotator, 1.0)
 
 
-def _grouping(rows: Sequence[Any], extras: Sequence[Extra], recipe: Recipe) -> Callable[[Any], str]:
+def _grouping(rows: Iterable[Any], extras: Sequence[Extra], recipe: Recipe) -> Callable[[Any], str]:
     """The group of a row: its rarest tag, or its scenario; none has a group of its own."""
     scenarios = {row.slate_id: row.scenario for row in extras if isinstance(row, Scenario)}
     counts = Counter(tag for row in rows for tag in getattr(row, "tags", ()))

@@ -18,6 +18,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS = (
     click.option("--epochs", type=click.IntRange(1, 100), default=RECIPE.epochs, show_default=True),
+    click.option(
+        "--max-steps",
+        type=click.IntRange(1),
+        metavar="STEPS",
+        help="End the training after so many steps, whatever the epochs.",
+    ),
     click.option("--batch", type=click.IntRange(1, 1024), default=RECIPE.batch, show_default=True),
     click.option(
         "--row-tokens",

@@ -39,6 +39,7 @@ class Recipe(Record, frozen=True, kw_only=True):
     several rows and adds up their gradients. A set alone may be longer. ``checkpointing`` keeps the inputs
     of the layers only, and computes them again on the way back: less memory, more time, the same gradient.
     ``attention`` is what computes packed attention; ``auto`` is the fastest that this machine has.
+    ``max_steps`` ends the training after so many steps; an epoch has no more batches than that.
     """
 
     method: Literal["lora", "qlora", "full", "freeze", "progressive", "prompt", "p-tuning", "prefix"] = "lora"
@@ -76,6 +77,7 @@ class Recipe(Record, frozen=True, kw_only=True):
     row_tokens: Annotated[int, Meta(ge=64, le=1_000_000)] = 2048
     checkpointing: bool = False
     attention: Literal["auto", "blocks", "sdpa", "flex"] = "auto"
+    max_steps: Annotated[int, Meta(ge=1)] | None = None
 
     def told(self) -> str:
         """Its ``repr`` without what a recipe of before these fields could not say, for fingerprints."""

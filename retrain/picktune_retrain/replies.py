@@ -89,7 +89,9 @@ def golden_prompts(home: Path) -> tuple[Golden, ...]:
 
 def spread(sets: Sequence[ChoiceSet], count: int) -> list[ChoiceSet]:
     """At most ``count`` sets with different prompts, evenly spread over all."""
-    return evenly(list({one.messages: one for one in sets}.values()), count)
+    # Only the places are kept: the prompts of a great many held-out sets would fill the memory.
+    places = {hash(one.messages): place for place, one in enumerate(sets)}
+    return [sets[place] for place in evenly(list(places.values()), count)]
 
 
 def speak(

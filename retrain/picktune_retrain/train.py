@@ -32,6 +32,7 @@ from picktune_retrain.packing import bundles  # noqa: E402
 from picktune_retrain.recompute import recompute_layers  # noqa: E402
 from picktune_retrain.records import Answer, Extra, Recipe, SplitName, Step, TrainingRun  # noqa: E402
 from picktune_retrain.references import References  # noqa: E402
+from picktune_retrain.shelf import Shelf  # noqa: E402
 
 
 def train(
@@ -82,7 +83,9 @@ def train(
     methods.prepare(model, recipe)
     weights = model.parameters()
     optimizer = torch.optim.AdamW(weights.values(), lr=recipe.learning_rate, weight_decay=0.0)
-    found = examples(train, extras, model.tokenizer, recipe, objectives)
+    keeper = Keeper(state, weights, optimizer, whole=recipe.method != "progressive")
+    shelf = Shelf(keeper.folder)
+    found = examples(train, extras, model.tokenizer, recipe, objectives, shelf.put)
     if not found.all and found.too_long:
         raise NothingToTrain(
             f"all {found.too_long} rows of dataset {dataset_id!r} have a reply of more than "
@@ -93,18 +96,17 @@ def train(
             f"dataset {dataset_id!r} has nothing that the objective {recipe.objective} learns from; collect "
             "more, or train another objective"
         )
-    held = [encoding.encode(one, model.tokenizer, recipe) for one in validation]
+    held = [shelf.put(encoding.encode(one, model.tokenizer, recipe)) for one in validation]
     encoded = [*found.all, *held]
     forward.choose_layout(model, encoded)
     if recipe.checkpointing:
         recompute_layers(model)
     staged = recipe.method == "progressive"
-    keeper = Keeper(state, weights, optimizer, whole=not staged)
     places = {shown: torch.tensor(values, device=model.device) for shown, values in (offsets or {}).items()}
 
     # Batches are made up once, each of rows of several examples; an epoch only takes them in another order.
     # So the reference, which is the base itself, is computed once, in the very rows of the policy, and kept.
-    steps = batches(found, recipe)
+    steps = batches(found, recipe)[: recipe.max_steps]
     checks = list(bundles(held, recipe.batch, recipe.row_tokens))
     fingerprint = _fingerprint(encoded, len(found.all), model, recipe, offsets)
     losses = Losses(model, recipe, objectives, places, label_weights(found.labels, recipe))
@@ -138,7 +140,7 @@ def train(
     if staged:
         training = curriculum.plain_to_hard(training, recipe)
     per_epoch = len(training)
-    total = per_epoch * recipe.epochs
+    total = min(per_epoch * recipe.epochs, recipe.max_steps or per_epoch * recipe.epochs)
 
     while run.step < total:
         number = run.step + 1
@@ -179,8 +181,9 @@ def train(
         optimizer.zero_grad()
         records = [record]
 
-        # Validate, once an epoch, or more often for whoever wants to see it learn.
-        if checking and (number % per_epoch == 0 or (check_every and number % check_every == 0)):
+        # Validate, once an epoch and at the end, or more often for whoever wants to see it learn.
+        at_end = number % per_epoch == 0 or number == total
+        if checking and (at_end or (check_every and number % check_every == 0)):
             step_began = time.perf_counter()
             tally = Tally()
             with torch.no_grad():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -126,15 +127,14 @@ def environment() -> Environment:
 def _charts(account: Account) -> list[dict[str, Any]]:
     steps = account.run.steps
     sets = account.dataset.train
-    losses = [math.log(len(one.replies) / _copies(one)) for one in sets]
-    accuracies = [_copies(one) / len(one.replies) for one in sets]
+    shares = array("d", (_copies(one) / len(one.replies) for one in sets))
+    accuracy, loss = (fmean(shares), -fmean(map(math.log, shares))) if shares else (0.0, 0.0)
     charts = []
     plain = account.run.recipe.objective == "choice"
-    for field, chances, percent in (("loss", losses, False), ("accuracy", accuracies, True)):
+    for field, chance, percent in (("loss", loss, False), ("accuracy", accuracy, True)):
         known = [(step.split, step.step, getattr(step, field)) for step in steps]
         train = [(step, value) for split, step, value in known if split == "train" and value is not None]
         validation = [(step, value) for split, step, value in known if split == "validation"]
-        chance = fmean(chances) if chances else 0.0
         form = "{:.0%}" if percent else "{:.3f}"
         charts.append(
             {
@@ -153,11 +153,10 @@ def _copies(one: ChoiceSet) -> int:
 
 def _examples(sets: Sequence[ChoiceSet], outcomes: Sequence[Outcome]) -> list[Example]:
     """From the surest hit to the surest miss, evenly spread between them."""
-    pairs = sorted(
-        zip(sets, outcomes, strict=True),
-        key=lambda pair: (-pair[1].adapter[pair[1].chosen], pair[0].slate_id),
+    order = sorted(
+        range(len(outcomes)), key=lambda i: (-outcomes[i].adapter[outcomes[i].chosen], outcomes[i].slate_id)
     )
-    return [_example(*pair) for pair in evenly(pairs, EXAMPLES)]
+    return [_example(sets[i], outcomes[i]) for i in evenly(order, EXAMPLES)]
 
 
 def _example(one: ChoiceSet, outcome: Outcome) -> Example:

@@ -72,11 +72,11 @@ WORDS: dict[str, tuple[str, str]] = {
     "validation_is": ("validation: {value}", "验证：{value}"),
     "chance_is": ("chance: {value}", "随机：{value}"),
     "answers": ("What was done about faults", "故障及处理"),
-    "fault_diverged": ("{why}, the training ran away", "训练发散"),
-    "fault_out_of_memory": ("The memory did not suffice ({why})", "内存不足"),
+    "fault_diverged": ("{why}, the training ran away", "训练发散（{why}）"),
+    "fault_out_of_memory": ("The memory did not suffice ({why})", "内存不足（{why}）"),
     "fault_killed": (
         "The training was killed twice at the same place, as for want of memory ({why})",
-        "训练在同一位置被终止两次，按内存不足处理",
+        "训练在同一位置（{why}）被终止两次，按内存不足处理",
     ),
     "did_slower": (
         "{fault}: it went on from step {step} at a learning rate of {value}",
