@@ -93,7 +93,11 @@ class Seed:
         self.model = model
         self.folder = folder
         self.sampling = Sampling(max_tokens=sizes.max_tokens, temperature=0.8)
-        self.recipe = Recipe(rank=sizes.rank, alpha=2 * sizes.rank, epochs=sizes.epochs, seed=seed)
+        # The night lets the models speak as long as those that were picked: else they could not be alike.
+        longest = sizes.max_tokens + 4
+        self.recipe = Recipe(
+            rank=sizes.rank, alpha=2 * sizes.rank, epochs=sizes.epochs, max_reply=longest, seed=seed
+        )
 
     def ended(self, kind: str) -> Ended:
         """How it ended, from the cache or by doing it."""
@@ -284,7 +288,7 @@ def main() -> None:
     from picktune.engines.smollm2 import model_folder
 
     model, sizes = options.model or model_folder(), Sizes(picks=options.picks, fresh=options.fresh)
-    key = hashlib.sha256(repr((sizes, HONEST, options.model)).encode()).hexdigest()[:12]
+    key = hashlib.sha256(repr((sizes, HONEST, options.model, "as long as picked")).encode()).hexdigest()[:12]
     kinds = [kind for kind in KINDS if kind in (options.kind or KINDS)]
     found: dict[str, list[Ended]] = {kind: [] for kind in kinds}
     console = Console(stderr=True)
