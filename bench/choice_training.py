@@ -6,6 +6,10 @@ A set is a prompt and four replies, one of which was picked. Picktune trains on 
 three pairs. Both compute the reference as well, both take an optimiser step after every set, neither uses
 gradient checkpointing. Each trainer lives in a process of its own and they take turns; the first set of each
 is a warm-up. Beside them, the products of matrices that a set cannot do without are timed alone.
+
+``--second-night`` adds a training of Picktune that finds what the base gives the replies stored by the night
+before. TRL computes it again: its ``precompute_ref_log_probs`` finds it only for a dataset that is the same
+to the last row, which that of a second night is not. ``--trl-stored`` measures TRL's steps with it as well.
 """
 
 from __future__ import annotations
@@ -32,6 +36,7 @@ class Worker:
     def __init__(self, kind: str, sets: Path, attention: str) -> None:
         self.kind = kind
         self.seconds: dict[str, list[float]] = {}
+        self.cpu: dict[str, list[float]] = {}
         self.errors = (sets.parent / f"{kind}.log").open("w+")
         self.process = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("choice_workers.py")), kind, str(sets), attention],
@@ -50,6 +55,7 @@ class Worker:
             pass  # read() says why
         said = self.read()
         self.seconds.setdefault(said["phase"], []).append(said["seconds"])
+        self.cpu.setdefault(said["phase"], []).append(said["cpu"])
         return said
 
     def read(self) -> dict[str, Any]:
@@ -67,9 +73,13 @@ class Worker:
         self.process.wait()
         return peak
 
-    def typical(self, phase: str) -> float:
-        """The median of a phase, its warm-up left out."""
-        return median(self.seconds[phase][1:])
+    def typical(self, *phases: str) -> float:
+        """The medians of phases, their warm-ups left out, together."""
+        return sum(median(self.seconds[phase][1:]) for phase in phases)
+
+    def typical_cpu(self, *phases: str) -> float:
+        """The same in seconds of all processors together."""
+        return sum(median(self.cpu[phase][1:]) for phase in phases)
 
 
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -81,33 +91,41 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
     path = folder / "sets.json"
     path.write_bytes(msgspec.json.encode(choice_sets(count, options.prompt, options.reply, tokenizer)))
 
-    ours, theirs, limit = (Worker(kind, path, options.trl_attention) for kind in ("picktune", "trl", "limit"))
+    again = ["picktune-again"] if options.second_night else []
+    stored = ["trl-stored"] if options.trl_stored else []
+    kinds = ["picktune", *again, "trl", *stored, "limit"]
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("taking turns", total=count + 1)
+        if again:
+            before = Worker("fill", path, options.trl_attention)
+            before.step()
+            before.end()
+        workers = {kind: Worker(kind, path, options.trl_attention) for kind in kinds}
         for _ in range(count):
-            # Ours has a reference and a step for every set, in that order: two turns to one of TRL's.
-            ours.step()
-            theirs.step()
-            ours.step()
-            limit.step()
+            for kind, worker in workers.items():
+                worker.step()
+                # A set has a reference and a step, in that order: two turns to one of TRL's.
+                if not kind.startswith("trl"):
+                    worker.step()
             bar.advance(task)
-        peaks = {worker.kind: worker.end() for worker in (ours, theirs, limit)}
+        peaks = {kind: worker.end() for kind, worker in workers.items()}
         parity = Worker("parity", path, options.trl_attention)
         nats = parity.step()["nats"]
         parity.end()
         bar.advance(task)
 
-    reference, step = ours.typical("reference"), ours.typical("step")
-    seconds, trl_seconds, limit_seconds = reference + step, theirs.typical("step"), limit.typical("limit")
-    return {
+    ours, theirs, limit = workers["picktune"], workers["trl"], workers["limit"]
+    both = "reference", "step"
+    seconds, trl_seconds, limit_seconds = ours.typical(*both), theirs.typical("step"), limit.typical(*both)
+    result = {
         "speedup_vs_trl": round(trl_seconds / seconds, 2),
         "seconds_per_set": round(seconds, 3),
         "trl_seconds_per_set": round(trl_seconds, 3),
         "peak_memory_ratio": round(peaks["trl"] / peaks["picktune"], 2),
         "matmul_share": round(limit_seconds / seconds, 3),
         "parity_nats": float(f"{nats:.2g}"),
-        "reference_seconds": round(reference, 3),
-        "step_seconds": round(step, 3),
+        "reference_seconds": round(ours.typical("reference"), 3),
+        "step_seconds": round(ours.typical("step"), 3),
         "matmul_seconds": round(limit_seconds, 3),
         "peak_gib": round(peaks["picktune"] / 2**30, 2),
         "trl_peak_gib": round(peaks["trl"] / 2**30, 2),
@@ -116,7 +134,27 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         "reply": options.reply,
         "repetitions": options.repetitions,
         "sets": options.sets,
+        "cpu_speedup_vs_trl": round(theirs.typical_cpu("step") / ours.typical_cpu(*both), 2),
+        "cpu_matmul_share": round(limit.typical_cpu(*both) / ours.typical_cpu(*both), 3),
     }
+    if again:
+        second = workers["picktune-again"]
+        cpu = second.typical_cpu(*both)
+        result |= {
+            "second_night_speedup_vs_trl": round(trl_seconds / second.typical(*both), 2),
+            "second_night_seconds_per_set": round(second.typical(*both), 3),
+            "second_night_reference_seconds": round(second.typical("reference"), 3),
+            "second_night_matmul_share": round(limit.typical("step") / second.typical(*both), 3),
+            "second_night_cpu_speedup_vs_trl": round(theirs.typical_cpu("step") / cpu, 2),
+        }
+    if stored:
+        precomputed = workers["trl-stored"].typical("step")
+        result["trl_stored_seconds_per_set"] = round(precomputed, 3)
+        if again:
+            result["second_night_speedup_vs_trl_stored"] = round(
+                precomputed / workers["picktune-again"].typical(*both), 2
+            )
+    return result
 
 
 def show(result: dict[str, Any]) -> None:
@@ -128,6 +166,17 @@ def show(result: dict[str, Any]) -> None:
     table.add_row("  products of matrices alone", f"{result['matmul_seconds']:.2f}", "")
     table.add_row("peak memory, GiB", f"{result['peak_gib']:.2f}", f"{result['trl_peak_gib']:.2f}")
     table.add_row("times as fast", f"{result['speedup_vs_trl']:.1f}", "1")
+    table.add_row("  by processor time", f"{result['cpu_speedup_vs_trl']:.1f}", "1")
+    table.add_row("share of the matrix-multiply limit reached", f"{result['matmul_share']:.0%}", "")
+    if "second_night_seconds_per_set" in result:
+        table.add_row("second night, seconds", f"{result['second_night_seconds_per_set']:.2f}", "")
+        table.add_row("  times as fast", f"{result['second_night_speedup_vs_trl']:.1f}", "1")
+        table.add_row("    by processor time", f"{result['second_night_cpu_speedup_vs_trl']:.1f}", "1")
+        share = f"{result['second_night_matmul_share']:.0%}"
+        table.add_row("  share of the matrix-multiply limit reached", share, "")
+    if "trl_stored_seconds_per_set" in result:
+        stored = f"{result['trl_stored_seconds_per_set']:.2f}"
+        table.add_row("seconds with TRL's precomputed reference", "", stored)
     table.add_row("fp32 log-probabilities differ by", f"{result['parity_nats']:.1e} nats", "")
     Console().print(table)
 
@@ -143,6 +192,10 @@ def main() -> None:
         choices=("sdpa", "eager"),
         default="sdpa",
         help="TRL's attention (default sdpa, its own)",
+    )
+    parser.add_argument("--second-night", action="store_true", help="also train with the stored reference")
+    parser.add_argument(
+        "--trl-stored", action="store_true", help="also time TRL's steps with precompute_ref_log_probs"
     )
     with tempfile.TemporaryDirectory() as folder:
         result = measure(parser.parse_args(), Path(folder))

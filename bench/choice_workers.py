@@ -74,10 +74,18 @@ def load_sets(path: str) -> list[ChoiceSet]:
     return msgspec.json.decode(Path(path).read_bytes(), type=list[ChoiceSet])
 
 
-def wait_for_go() -> float:
+Moment = tuple[float, float]
+
+
+def wait_for_go() -> Moment:
     if not sys.stdin.readline():
         sys.exit(0)
-    return time.perf_counter()
+    return time.perf_counter(), time.process_time()
+
+
+def since(began: Moment) -> dict[str, float]:
+    """Seconds by the clock, and of all processors together: other work on the machine changes these least."""
+    return {"seconds": time.perf_counter() - began[0], "cpu": time.process_time() - began[1]}
 
 
 def say(**fields: Any) -> None:
@@ -97,17 +105,17 @@ def recipe_of(dtype: str) -> Recipe:
     )  # fmt: skip
 
 
-def picktune(sets: list[ChoiceSet]) -> None:
+def picktune(sets: list[ChoiceSet], references: Path | None = None) -> None:
     """``train()`` itself: its reference pass a set at a time, then its steps of one set each."""
     from picktune_retrain.train import train
 
-    began: float | None = None
+    began: Moment | None = None
     done = 0
 
     def finish() -> None:
         nonlocal began, done
         if began is not None:
-            say(phase="reference" if done < len(sets) else "step", seconds=time.perf_counter() - began)
+            say(phase="reference" if done < len(sets) else "step", **since(began))
             began, done = None, done + 1
 
     def should_stop() -> bool:
@@ -119,16 +127,42 @@ def picktune(sets: list[ChoiceSet]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         train(
             sets, dataset_id="bench", base_model=None, recipe=recipe_of("bfloat16"),
-            folder=Path(folder) / "adapter", should_stop=should_stop, now=datetime.now(UTC),
+            folder=Path(folder) / "adapter", should_stop=should_stop, references=references,
+            now=datetime.now(UTC),
             progress=lambda step: finish() if step.step == step.steps else None,
         )  # fmt: skip
     say(peak=peak_memory())
 
 
+def fill(sets: list[ChoiceSet], references: Path) -> None:
+    """The night before: what the base gives the replies is stored, a row for each set."""
+    from picktune_retrain import forward, models
+    from picktune_retrain.references import References
+
+    recipe = recipe_of("bfloat16")
+    began = wait_for_go()
+    model = models.load(None, recipe)
+    encoded = [encode(one, model.tokenizer, recipe) for one in sets]
+    forward.choose_layout(model, encoded)
+    with References(references, model, recipe) as base:
+        for one in encoded:
+            base.of_row([one])
+    say(phase="fill", **since(began))
+    say(peak=peak_memory())
+
+
 def trl_trainer(
-    sets: list[ChoiceSet], dtype: torch.dtype, attention: str, callbacks: list[Any], folder: str
+    sets: list[ChoiceSet],
+    dtype: torch.dtype,
+    attention: str,
+    callbacks: list[Any],
+    folder: str,
+    stored: bool = False,
 ) -> Any:
-    """TRL's own defaults but for gradient checkpointing, which is off; a step is the three pairs of a set."""
+    """TRL's own defaults but for gradient checkpointing, which is off; a step is the three pairs of a set.
+
+    ``stored`` lets it compute the reference before all steps, and so outside of what is timed.
+    """
     from datasets import Dataset
     from peft import LoraConfig
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -146,7 +180,7 @@ def trl_trainer(
         output_dir=folder, per_device_train_batch_size=3, num_train_epochs=1, beta=BETA, learning_rate=RATE,
         gradient_checkpointing=False, bf16=dtype is torch.bfloat16, use_cpu=True, max_length=None,
         train_sampling_strategy="sequential", save_strategy="no", logging_strategy="no", report_to=[],
-        disable_tqdm=True,
+        disable_tqdm=True, precompute_ref_log_probs=stored,
     )  # fmt: skip
     trainer = DPOTrainer(
         model=AutoModelForCausalLM.from_pretrained(base, dtype=dtype, attn_implementation=attention),
@@ -174,21 +208,21 @@ def same_tokens(sets: list[ChoiceSet], rows: Any, tokenizer: Any) -> None:
                 sys.exit(f"set {number}: TRL and Picktune encode it differently")
 
 
-def trl(sets: list[ChoiceSet], attention: str) -> None:
+def trl(sets: list[ChoiceSet], attention: str, stored: bool = False) -> None:
     """``DPOTrainer.train()`` itself, held before every step until it is asked for."""
     from transformers import TrainerCallback
 
     class Clock(TrainerCallback):  # type: ignore[misc]
-        began = 0.0
+        began: Moment = (0.0, 0.0)
 
         def on_step_begin(self, *_: Any, **__: Any) -> None:
             self.began = wait_for_go()
 
         def on_step_end(self, *_: Any, **__: Any) -> None:
-            say(phase="step", seconds=time.perf_counter() - self.began)
+            say(phase="step", **since(self.began))
 
     with tempfile.TemporaryDirectory() as folder:
-        trl_trainer(sets, torch.bfloat16, attention, [Clock()], folder).train()
+        trl_trainer(sets, torch.bfloat16, attention, [Clock()], folder, stored).train()
     say(peak=peak_memory())
 
 
@@ -212,13 +246,15 @@ def limit(sets: list[ChoiceSet]) -> None:
         products = [(w, rows) for w in weights] + [(head, replies)]
         inputs = {(n, w.shape[1]): torch.randn(n, w.shape[1]).bfloat16() for w, n in products}
         outputs = {(n, w.shape[0]): torch.randn(n, w.shape[0]).bfloat16() for w, n in products}
-        began = wait_for_go()
-        for _ in ("reference", "policy"):
+        for phase in ("reference", "policy"):
+            began = wait_for_go()
             for weight, n in products:
                 inputs[n, weight.shape[1]] @ weight.T
+            if phase == "reference":
+                say(phase=phase, **since(began))
         for weight, n in reversed(products):
             outputs[n, weight.shape[0]] @ weight
-        say(phase="limit", seconds=time.perf_counter() - began)
+        say(phase="step", **since(began))
     say(peak=peak_memory())
 
 
@@ -235,16 +271,21 @@ def parity(sets: list[ChoiceSet], attention: str) -> None:
     others = [value for i, value in enumerate(ours.base) if i != sets[0].chosen]
     pairs = [(ours.base[sets[0].chosen], float(value)) for value in chosen]
     pairs += list(zip(others, rejected.tolist(), strict=True))
-    say(phase="parity", seconds=0.0, nats=max(abs(a - b) for a, b in pairs))
+    say(phase="parity", seconds=0.0, cpu=0.0, nats=max(abs(a - b) for a, b in pairs))
     say(peak=peak_memory())
 
 
 def main(kind: str, path: str, attention: str) -> None:
     sets = load_sets(path)
+    references = Path(path).with_name("references.txt")
     if kind == "picktune":
         picktune(sets)
-    elif kind == "trl":
-        trl(sets, attention)
+    elif kind == "picktune-again":
+        picktune(sets, references)
+    elif kind == "fill":
+        fill(sets, references)
+    elif kind in ("trl", "trl-stored"):
+        trl(sets, attention, stored=kind == "trl-stored")
     elif kind == "limit":
         limit(sets)
     else:
