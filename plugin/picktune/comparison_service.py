@@ -21,6 +21,7 @@ from picktune.errors import ComparisonNotFound, Conflict, EngineError, InvalidIn
 from picktune.policy import Policy, arms_of
 from picktune.records import AnnotatorRole, Arm, Conversation, Message, new_id
 from picktune.slate import new_candidate_id
+from picktune.tracing import provider_of
 
 if TYPE_CHECKING:
     from picktune.engines.base import Engine
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from picktune.log.base import LogReader
     from picktune.settings import Settings
     from picktune.support import Support
+    from picktune.tracing import Tracing
 
 MOST_REPLIES = 20
 ONE_EACH = Policy(name="whole", base=1, tuned=1)
@@ -39,6 +41,7 @@ class ComparisonService:
 
     if TYPE_CHECKING:
         settings: Settings
+        tracing: Tracing
         log: ReadableLog
         engine: Engine
         rng: random.Random
@@ -157,11 +160,14 @@ class ComparisonService:
 
     async def _told(self, arm: Arm, opening: Sequence[Message], rest: Sequence[str]) -> tuple[Message, ...]:
         messages = list(opening)
+        speaker = self.tracing.speaker(
+            self.engine, provider=provider_of(self.engine), base=self.engine.base_model
+        )
         for then in (*rest, None):
             seed = self.rng.getrandbits(31)
             try:
                 async with asyncio.timeout(self.settings.timeout):
-                    (said, *_) = await self.engine.generate(
+                    (said, *_) = await speaker.generate(
                         tuple(messages), model=arm.model, n=1, sampling=arm.sampling, seed=seed
                     )
             except TimeoutError:

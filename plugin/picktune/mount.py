@@ -19,6 +19,7 @@ from picktune.gateway.routes import CONVERSATION_HEADER
 from picktune.health import Liveness
 from picktune.scrape import metrics_route
 from picktune.service import Service
+from picktune.tracedrequests import TracedRequests
 from picktune.wire import BodyLimit, json_answer, on_error
 
 
@@ -26,6 +27,8 @@ def mounted(service: Service) -> Starlette:
     """The application that is mounted under ``settings.prefix``; it does not start the service."""
     settings = service.settings
     middleware = [Middleware(BodyLimit, limit=settings.body_limit)]
+    if service.tracing.on:
+        middleware.insert(0, Middleware(TracedRequests, tracing=service.tracing))
     if settings.cors_origins:
         middleware.append(
             Middleware(

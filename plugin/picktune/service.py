@@ -52,6 +52,7 @@ from picktune.settings import Settings
 from picktune.signal_service import SignalService
 from picktune.slate import draw, order_for, policy_named
 from picktune.supportfeed import SupportFeed
+from picktune.tracing import Tracing, create_tracing, provider_of
 
 if TYPE_CHECKING:
     from picktune.support import Share, Support
@@ -76,8 +77,10 @@ class Service(SignalService, CampaignService, ComparisonService):
         rng: random.Random | None = None,
         now: Callable[[], datetime] = utc_now,
         redaction: Redaction | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.settings = settings
+        self.tracing = tracing or Tracing()
         self._privacy = Privacy(log, redaction, settings.consent_default)
         self.log = self._privacy.log
         self.engine = engine
@@ -181,6 +184,7 @@ class Service(SignalService, CampaignService, ComparisonService):
         await self.listeners.close()
         await self.engine.close()
         await self.log.close()
+        await to_thread.run_sync(self.tracing.close)
         if self._privacy.redaction is not None:
             self._privacy.redaction.vault.close()
 
@@ -231,11 +235,20 @@ class Service(SignalService, CampaignService, ComparisonService):
         )
         if not redacted:
             turn = await self._privacy.redacted(turn)
-        with self.metrics.drawing():
+        with (
+            self.metrics.drawing(),
+            self.tracing.span("draw", policy=chosen.name) as span,
+        ):
             self.check_engine()
             aliases, chance = await self.canary.admit(await self._follower.current(), turn.conversation_id)
             naming = naming_for(self.engine.base_model, speaking(aliases), self.settings.self_names)
-            spoken_by = speaker or self.engine
+            spoken_by = self.tracing.speaker(
+                speaker or self.engine,
+                provider=provider_of(self.engine),
+                base=self.engine.base_model,
+                conversation_id=turn.conversation_id,
+                content=turn.consent != "none" and self._privacy.redaction is None,
+            )
             slate = await draw(
                 turn,
                 chosen,
@@ -247,6 +260,9 @@ class Service(SignalService, CampaignService, ComparisonService):
                 timeout=self.settings.timeout,
                 chance=chance,
             )
+            if span is not None:
+                span.set_attribute("picktune.slate.id", slate.id)
+                span.set_attribute("picktune.slate.complete", slate.complete)
         if self.settings.self_naming != "off":
             slate = naming.tagged(slate)
             if NAMED in slate.turn.tags:
@@ -271,7 +287,7 @@ class Service(SignalService, CampaignService, ComparisonService):
         return await self._privacy.shown(stored, slate)
 
     async def _keep_slate(self, slate: Slate, exposure: Exposure | None) -> bool:
-        with self.metrics.phase("log_write"):
+        with self.metrics.phase("log_write"), self.tracing.span("log_write", slate__id=slate.id):
             kept = await self._keeper.keep_slate(slate, exposure)
         if kept:
             self.metrics.committed(self.now())
@@ -342,7 +358,8 @@ class Service(SignalService, CampaignService, ComparisonService):
     async def pick(self, pick: Pick) -> Pick:
         """Keep a decision; it is on disk when this returns. Raises what ``Log.record`` raises."""
         self._privacy.check_kept(pick.slate_id)
-        with self.metrics.phase("pick"):
+        traced = self.tracing.span("pick", slate__id=pick.slate_id, verdict=pick.verdict, role=pick.role)
+        with self.metrics.phase("pick"), traced:
             await self._keeper.flush()
             try:
                 kept = await self.log.record(pick)
@@ -517,15 +534,19 @@ class Service(SignalService, CampaignService, ComparisonService):
             task.exception()  # looked at, for all callers may have given up
 
 
-def create_service(settings: Settings, *, engine: Engine | None = None) -> Service:
+def create_service(
+    settings: Settings, *, engine: Engine | None = None, tracing: Tracing | None = None
+) -> Service:
     """A service over the files under ``settings.folder``, which are made where they are missing.
 
-    A log that cannot be opened now is opened as soon as it can be. Raises ``MissingExtra`` if the engine's
-    packages are not installed.
+    ``tracing`` replaces that of the settings, as for the provider that an application has already. A log that
+    cannot be opened now is opened as soon as it can be. Raises ``MissingExtra`` if the engine's packages, or
+    those of tracing, are not installed.
     """
     from picktune.engines import create_engine
     from picktune.log import SQLiteLog
 
+    tracing = tracing or create_tracing(settings.telemetry)
     with suppress(OSError):  # the log's own attempt says what is wrong
         settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     late = LateLog(lambda: SQLiteLog.open(settings.log_path))
@@ -539,6 +560,7 @@ def create_service(settings: Settings, *, engine: Engine | None = None) -> Servi
         engine=create_engine(settings) if engine is None else engine,
         registry=Registry(settings.registry_path),
         redaction=create_redaction(settings),
+        tracing=tracing,
     )
 
 

@@ -21,6 +21,7 @@ from picktune.records import AnnotatorRole, Consent, Record, Sampling
 from picktune.redaction.base import KINDS, Kind
 from picktune.signals import parse_scale
 from picktune.slate import policy_named
+from picktune.telemetry import Telemetry
 
 CONFIG_FILE = "picktune.toml"
 _SECRET = frozenset({"vllm_key", "notify.urls", "notify.secret"})
@@ -100,6 +101,7 @@ class Settings(Record, frozen=True, kw_only=True):
     secure_cookies: bool = False
     notify: Notify = Notify()
     gate: GateSettings = GateSettings()
+    telemetry: Telemetry = Telemetry()
 
     @property
     def folder(self) -> Path:

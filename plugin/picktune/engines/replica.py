@@ -18,6 +18,7 @@ from picktune.engines.breaker import Breaker
 from picktune.engines.limits import VLLMLimits
 from picktune.engines.live import LiveAnswer
 from picktune.errors import EngineBusy, EngineDown, EngineError
+from picktune.traceparent import trace_headers
 
 # The request never reached a server that could work on it, or its connection broke before any answer: the
 # same again changes nothing there.
@@ -108,8 +109,9 @@ class Replica:
             timeout = httpx.Timeout(
                 connect=limits.connect, write=limits.write, pool=limits.pool, read=patience
             )
+            headers = {**self._headers, **trace_headers(self.url)}
             request = self._client.build_request(
-                "POST", self.url + path, json=body, headers=self._headers, timeout=timeout
+                "POST", self.url + path, json=body, headers=headers, timeout=timeout
             )
             try:
                 async with asyncio.timeout(limits.first):
@@ -183,7 +185,7 @@ class Replica:
         )
         headers, content = self._headers, None
         if body is not None:
-            headers, content = {**headers, **_JSON}, _encoded(body)
+            headers, content = {**headers, **_JSON, **trace_headers(self.url)}, _encoded(body)
         return await self._client.request(
             method, self._at(path), content=content, headers=headers, timeout=timeout
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AbstractContextManager
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from picktune.gateway.errors import ModelNotFound
 from picktune.gateway.fields import messages_of, options_of, raw_messages_of, sampling_of
 from picktune.records import Record, Sampling, new_id
 from picktune.service import Service
+from picktune.tracing import provider_of
 
 BASE = "base"
 ALIASES = ("champion", "challenger")
@@ -66,25 +68,52 @@ async def arm_completion(call: Call) -> ChatCompletion:
     service: Service = call.service
     seconds = service.settings.timeout
     try:
-        async with asyncio.timeout(seconds):
-            if ask.fields is not None and isinstance(service.engine, Forwarding):
-                said = await service.engine.forward(raw_messages_of(call.body), ask.fields, model=ask.model)
-                answer = _forwarded(said)
-            else:
-                answer = _generated(
-                    await service.engine.generate(
-                        messages_of(call.body),
-                        model=ask.model,
-                        n=ask.n,
-                        sampling=ask.sampling,
-                        seed=ask.seed,
-                    )
-                )
+        with chat_span(service, ask) as span:
+            async with asyncio.timeout(seconds):
+                answer = await _said(call, ask)
+            if span is not None:
+                span.set_attributes(_told(answer, ask.model or service.engine.base_model))
     except AdapterNotFound:
         raise ModelNotFound(ask.name) from None
     except TimeoutError:
         raise EngineError(f"{ask.name!r} did not answer within {seconds:g} s") from None
     return structs.replace(answer, created=int(service.now().timestamp()), model=ask.answers_as)
+
+
+async def _said(call: Call, ask: Ask) -> ChatCompletion:
+    service: Service = call.service
+    if ask.fields is not None and isinstance(service.engine, Forwarding):
+        return _forwarded(
+            await service.engine.forward(raw_messages_of(call.body), ask.fields, model=ask.model)
+        )
+    said = await service.engine.generate(
+        messages_of(call.body), model=ask.model, n=ask.n, sampling=ask.sampling, seed=ask.seed
+    )
+    return _generated(said)
+
+
+def chat_span(service: Service, ask: Ask, *, stream: bool = False) -> AbstractContextManager[Any]:
+    """The span of what a named arm is asked; ``None`` unless there are traces."""
+    return service.tracing.chat(
+        provider_of(service.engine),
+        ask.model or service.engine.base_model,
+        temperature=ask.sampling.temperature,
+        top_p=ask.sampling.top_p,
+        max_tokens=ask.sampling.max_tokens,
+        seed=ask.seed,
+        choice__count=None if ask.n == 1 else ask.n,
+        stop_sequences=list(ask.sampling.stop) or None,
+        stream=stream or None,
+    )
+
+
+def _told(answer: ChatCompletion, model: str) -> dict[str, Any]:
+    return {
+        "gen_ai.response.model": model,
+        "gen_ai.response.finish_reasons": [one.finish_reason or "stop" for one in answer.choices],
+        "gen_ai.usage.input_tokens": answer.usage.prompt_tokens if answer.usage else 0,
+        "gen_ai.usage.output_tokens": answer.usage.completion_tokens if answer.usage else 0,
+    }
 
 
 def _model(name: str, service: Service) -> str | None:

@@ -11,7 +11,7 @@ from msgspec import UNSET
 from picktune.endpoint import Call
 from picktune.engines.base import Chunks, Streaming
 from picktune.errors import AdapterNotFound, EngineError, PicktuneError
-from picktune.gateway.arms import Ask, ask_of
+from picktune.gateway.arms import Ask, ask_of, chat_span
 from picktune.gateway.bodies import ChatCompletionChunk, ChunkChoice, Usage
 from picktune.gateway.errors import ModelNotFound, error_body
 from picktune.gateway.fields import raw_messages_of
@@ -35,15 +35,17 @@ async def live_arm(call: Call, *, include_usage: bool) -> AsyncGenerator[bytes, 
     fields = dict(ask.fields or {})
     if include_usage:
         fields["stream_options"] = {"include_usage": True}
-    try:
-        chunks = await engine.stream(raw_messages_of(call.body), fields, model=ask.model)
-    except AdapterNotFound:
-        raise ModelNotFound(ask.name) from None
-    try:
-        first = await anext(chunks, None)
-    except BaseException:
-        await chunks.aclose()
-        raise
+    # The span is of what we wait for, until the first token; the request's own is until the last.
+    with chat_span(service, ask, stream=True):
+        try:
+            chunks = await engine.stream(raw_messages_of(call.body), fields, model=ask.model)
+        except AdapterNotFound:
+            raise ModelNotFound(ask.name) from None
+        try:
+            first = await anext(chunks, None)
+        except BaseException:
+            await chunks.aclose()
+            raise
     return _Events(ask, chunks, first, created=int(service.now().timestamp()), usage=include_usage)
 
 
