@@ -65,6 +65,14 @@ class _Everything(Collector):
             "picktune_unkept", "Slates and exposures that wait for the log to come back.", value=now.unkept
         )
         yield CounterMetricFamily(
+            "picktune_spooled",
+            "Slates and exposures that were written into the journal.",
+            value=service.spooled,
+        )
+        yield GaugeMetricFamily(
+            "picktune_journal_bytes", "How much is in the journal now.", value=service.journal_bytes
+        )
+        yield CounterMetricFamily(
             "picktune_lost", "Slates and exposures that were shown and could not be kept.", value=service.lost
         )
         serving = GaugeMetricFamily(

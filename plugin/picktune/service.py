@@ -51,6 +51,7 @@ from picktune.redaction.redaction import Redaction, create_redaction
 from picktune.settings import Settings
 from picktune.signal_service import SignalService
 from picktune.slate import draw, order_for, policy_named
+from picktune.spool import Spool
 from picktune.supportfeed import SupportFeed
 from picktune.tracing import Tracing, create_tracing, provider_of
 
@@ -94,7 +95,7 @@ class Service(SignalService, CampaignService, ComparisonService):
         self.limits = RateLimits(settings.rates, self.metrics)
         self.canary = Canary(settings.gate, log, registry, poll=settings.poll, now=now)
         self._stored_log = log
-        self._keeper = Keeper(log)
+        self._keeper = Keeper(log, Spool(settings.spool_folder, limit=settings.spool_limit))
         self._follower = Follower(
             engine,
             registry,
@@ -125,6 +126,16 @@ class Service(SignalService, CampaignService, ComparisonService):
     def lost(self) -> int:
         """How many slates and exposures were shown and could not be kept."""
         return self._keeper.lost
+
+    @property
+    def spooled(self) -> int:
+        """How many slates and exposures were written into the journal."""
+        return self._keeper.spooled
+
+    @property
+    def journal_bytes(self) -> int:
+        """How much is in the journal now."""
+        return self._keeper.journal_bytes
 
     @property
     def log_seconds(self) -> float | None:
@@ -178,9 +189,7 @@ class Service(SignalService, CampaignService, ComparisonService):
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._keeper.settle()
-        with suppress(LogUnavailable):  # said when it was shown
-            await self._keeper.flush()
+        await self._keeper.close()
         await self.listeners.close()
         await self.engine.close()
         await self.log.close()

@@ -88,6 +88,8 @@ class Settings(Record, frozen=True, kw_only=True):
     poll: Annotated[float, Meta(gt=0)] = 2.0
     slow_client: Annotated[float, Meta(gt=0)] = 30.0
     body_limit: Annotated[int, Meta(ge=1024)] = 1_048_576
+    spool: str = ""
+    spool_limit: Annotated[int, Meta(ge=0)] = 67_108_864
     rates: Rates = Rates()
     alpha: Annotated[float, Meta(gt=0, lt=1)] = 0.05
     annotator_cap: Annotated[int, Meta(ge=1)] = 200
@@ -112,6 +114,11 @@ class Settings(Record, frozen=True, kw_only=True):
     def log_path(self) -> Path:
         """Where the log lies."""
         return self.folder / "picktune.db"
+
+    @property
+    def spool_folder(self) -> Path:
+        """Where the journal lies of what the log could not take: ``spool``, or beside the log."""
+        return Path(self.spool).expanduser() if self.spool else self.folder / "spool"
 
     @property
     def registry_path(self) -> Path:

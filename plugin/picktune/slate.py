@@ -54,9 +54,9 @@ async def draw(
     """Draw a slate for a turn: all arms at once, duplicates again once, then a seeded permutation.
 
     An arm that fails or is slower than ``timeout`` seconds is left out and the slate is marked incomplete; if
-    the tuned arm was to speak alone, the base answers in its place. ``chance`` is the probability with which
-    these aliases speak in this conversation, for the tuned arm's propensity. ``rng`` should be a
-    ``SystemRandom``: whoever could foretell the seed could tell the arms apart.
+    no arm answered, the base is asked once more: whoever waits gets an answer if any can be had. ``chance``
+    is the probability with which these aliases speak in this conversation, for the tuned arm's propensity.
+    ``rng`` should be a ``SystemRandom``: whoever could foretell the seed could tell the arms apart.
 
     Raises ``InvalidInput`` for a turn without a message to answer; ``EngineBusy`` if the engine had no room
     for all of the arms, for a slate that lacks one under load would be worth little; and the engine's own
@@ -74,10 +74,12 @@ async def draw(
 
     plan = _Draw(turn=turn, seed=seed, timeout=timeout, deadline=time.monotonic() + timeout)
     drawn, failures = await _draw_arms(plan, arms, engine, "first")
-    if not drawn and all(arm.kind != "base" for arm, _ in arms):
+    if not drawn and (failures or all(arm.kind != "base" for arm, _ in arms)):
+        # The base in their place; if it was silent itself, once more, for another replica may answer now.
         spare = Arm(name="base", kind="base", sampling=arms[0][0].sampling)
         size = sum(count for _, count in arms)
-        late = structs.replace(plan, deadline=time.monotonic() + timeout)
+        patience = timeout / 2 if any(arm.kind == "base" for arm, _ in arms) else timeout
+        late = structs.replace(plan, deadline=time.monotonic() + patience)
         drawn, more = await _draw_arms(late, [(spare, size)], engine, "spare")
         failures += more
     if not drawn:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from picktune.engines.base import Engine, Generation
 
 if TYPE_CHECKING:
@@ -23,7 +25,10 @@ def create_engine(settings: Settings) -> Engine:
         from picktune.engines.vllm import VLLMEngine
 
         urls = settings.vllm.urls or (settings.vllm_url,)
-        return VLLMEngine(*urls, key=settings.vllm_key, limits=settings.vllm)
+        # An arm is given up after ``timeout``: a replica that is silent for so long has failed, and its
+        # breaker must hear of that.
+        whole = min(settings.vllm.whole, 0.95 * settings.timeout)
+        return VLLMEngine(*urls, key=settings.vllm_key, limits=structs.replace(settings.vllm, whole=whole))
 
     from picktune.engines.local import LocalEngine
     from picktune.engines.smollm2 import model_folder

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
+SHAKY = 0.5  # seconds
+
 BreakerState = Literal["closed", "open", "half_open"]
 
 
@@ -37,6 +39,7 @@ class Breaker:
         self._row = 0
         self._times = 0
         self._until = 0.0
+        self._failed_at = 0.0
         self._trying = False
 
     @property
@@ -50,6 +53,11 @@ class Breaker:
     def retry_in(self) -> float:
         """Seconds until a request is let through."""
         return max(0.0, self._until - self._clock()) if self._row >= self._limit else 0.0
+
+    @property
+    def shaky(self) -> bool:
+        """Whether it failed just now: whoever asks again had better ask another."""
+        return self._row > 0 and self._clock() - self._failed_at < SHAKY
 
     def allows(self) -> bool:
         """Whether a request may be sent now."""
@@ -72,6 +80,7 @@ class Breaker:
     def failed(self, why: str) -> None:
         """There was none, for that reason; what was sent before it opened and fails later does not count."""
         was = self.state
+        self._failed_at = self._clock()
         self._trying = False
         self.reason = why
         if was == "open":

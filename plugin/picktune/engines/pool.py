@@ -155,6 +155,7 @@ class Pool:
                 "again later, or raise the setting 'vllm.outstanding'",
                 retry_after=min(max(soonest, 1.0), 30.0),
             )
+        room = [one for one in room if not one.breaker.shaky] or room
         idlest = min(one.outstanding for one in room)
         # The arm is part of it: caches of prefixes are kept apart by adapter, so its arms may part.
         sticky = max(room, key=lambda one: _weight(one.url, f"{model}\n{key}"))
