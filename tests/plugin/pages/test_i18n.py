@@ -18,6 +18,8 @@ SOURCES = {
     for kind in ("*.py", "templates/*.html", "static/*.js")
     for path in FOLDER.glob(kind)
 }
+# It is in pages of others, and brings its own words.
+WIDGET = SOURCES.pop(next(path for path in SOURCES if path.name == "widget.js"))
 
 
 def names(entry: str | dict[str, str]) -> set[str]:
@@ -49,6 +51,10 @@ def test_the_catalogs_have_the_same_keys_and_the_same_gaps_to_fill() -> None:
     }
 
 
+# The same in both languages.
+SAME = {"language.en", "support.from_to", "adapters.kind_lora"}
+
+
 def test_every_key_that_is_used_exists() -> None:
     whole, beginnings = used()
     keys = set(catalog("en"))
@@ -59,6 +65,13 @@ def test_every_key_that_is_used_exists() -> None:
         if path.suffix == ".js":
             said = {f"js.{key}" for key in re.findall(r'\bt\("(\w+)"', text)}
             assert said - keys == set(), path.name
+
+
+def test_the_widget_says_everything_in_both_languages() -> None:
+    words = WIDGET.partition("const WORDS = {")[2].partition("\n  };")[0]
+    en, zh = (set(re.findall(r'(\w+): "', part)) for part in words.split("zh: {"))
+    assert en == zh
+    assert set(re.findall(r'#t\("(\w+)"', WIDGET)) <= en
 
 
 def test_every_key_that_exists_is_used() -> None:
@@ -79,7 +92,7 @@ def test_no_message_is_empty_or_left_in_english() -> None:
     for key, entry in catalog("zh").items():
         for text in [entry] if isinstance(entry, str) else entry.values():
             assert text.strip()
-            assert re.search(r"[\u4e00-\u9fff]", text) or key in {"language.en", "support.from_to"}, key
+            assert re.search(r"[\u4e00-\u9fff]", text) or key in SAME, key
 
 
 def request(query: str = "", cookie: str = "", accept: str = "") -> Request:
