@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from picktune_adapters import disk
+from picktune_adapters.check_remote import REMOTE
 from picktune_adapters.contents import CONFIG, WEIGHTS
 from picktune_adapters.records import AdapterKind
 
@@ -36,6 +37,8 @@ def kind_of(folder: Path) -> AdapterKind:
     """What a folder holds, by its names and its configuration; whether that is sound is another question."""
     if (folder / MODEL_CONFIG).is_file() and not (folder / CONFIG).exists():
         return "checkpoint"
+    if (folder / REMOTE).is_file() and not (folder / CONFIG).exists():
+        return "remote"
     try:
         config = msgspec.json.decode((folder / CONFIG).read_bytes(), type=dict[str, Any])
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
@@ -45,6 +48,8 @@ def kind_of(folder: Path) -> AdapterKind:
 
 def files_of(folder: Path, kind: AdapterKind) -> list[str]:
     """The names of the files that a version consists of, in the order in which they are hashed."""
+    if kind == "remote":
+        return [REMOTE]
     if kind != "checkpoint":
         return [CONFIG, WEIGHTS]
     found = {path.name for pattern in _MODEL_FILES for path in folder.glob(pattern)}

@@ -8,14 +8,15 @@ from typing import Literal
 from msgspec import Struct
 
 AliasName = Literal["champion", "challenger"]
-AdapterKind = Literal["lora", "prompt", "checkpoint"]
-"""Matrices beside the base's weights, virtual tokens before its prompts, or a model folder of its own."""
+AdapterKind = Literal["lora", "prompt", "checkpoint", "remote"]
+"""Matrices beside the base's weights, virtual tokens before its prompts, a model folder of its own, or the
+address of a model that a platform serves."""
 
 
 class AdapterVersion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One immutable version: what it is, what it hashes to, and the picks that it learned from.
 
-    ``rank`` is that of a LoRA, the number of virtual tokens of a prompt adapter, and 0 of a checkpoint.
+    ``rank`` is that of a LoRA, the number of virtual tokens of a prompt adapter, and 0 of others.
     ``sha256`` covers the weights and the configuration, and a checkpoint's tokenizer: see ``kinds.digest``.
     ``metrics`` are the offline figures that it was judged by. ``simulated`` is true if any of its picks came
     from a simulated picker.

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from anyio import to_thread
 from picktune_adapters import AdapterVersion, Aliases
+from picktune_adapters.check_remote import REMOTE
 from picktune_adapters.contents import WEIGHTS
 from picktune_adapters.errors import AdapterCorrupt, AdapterNotFound
 from picktune_adapters.kinds import MODEL_CONFIG
@@ -224,6 +225,8 @@ class Follower:
         if not self._integrity or not self._mixed or clock < self._looked_at[name] + self._integrity:
             return
         self._looked_at[name] = clock
+        if self._checked[name].kind == "remote":
+            return  # nothing of it is in a batch of ours
         try:
             await check_arms(self._engine, name)
         except (EngineBusy, EngineDown) as error:
@@ -233,8 +236,8 @@ class Follower:
 
     def _is_there(self, name: str) -> bool:
         try:
-            own = self._checked[name].kind == "checkpoint"
-            return (self._registry.folder(name) / (MODEL_CONFIG if own else WEIGHTS)).is_file()
+            telling = {"checkpoint": MODEL_CONFIG, "remote": REMOTE}.get(self._checked[name].kind, WEIGHTS)
+            return (self._registry.folder(name) / telling).is_file()
         except AdapterNotFound:
             return False
 

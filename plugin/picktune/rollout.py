@@ -35,6 +35,8 @@ async def roll_out(engine: Engine, one: Candidacy) -> None:
     Raises ``AdapterCorrupt`` and ``EngineError``, saying at which server; then it must not speak.
     """
     await engine.load(one.version.name, one.folder)
+    if one.version.kind == "remote":
+        return  # it shares no batch with the base, and its log-probabilities are not to be had
     for speaker in speakers(engine):
         await _canary(speaker, one)
     await check_arms(engine, one.version.name)

@@ -28,7 +28,8 @@ _SECRET = frozenset({"vllm_key", "notify.urls", "notify.secret"})
 PREFIX = "PICKTUNE_"
 # Variables that other rooms and the scripts read; they are no settings.
 RESERVED = frozenset(
-    f"{PREFIX}{name}" for name in ("CONFIG", "CACHE", "PYTHON", "TORCH", "VLLM", "SHARED_DATA")
+    f"{PREFIX}{name}"
+    for name in ("CONFIG", "CACHE", "PYTHON", "TORCH", "VLLM", "SHARED_DATA", "PLATFORM_KEY")
 )
 
 

@@ -17,6 +17,7 @@ from picktune.settings import Settings
 
 from picktune_retrain import nights
 from picktune_retrain.dataoptions import data_of, data_options, moment
+from picktune_retrain.platformcli import finetune
 from picktune_retrain.records import Dataset, DatasetVersion, ExtraKind
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ WHICH = click.argument("dataset", required=False)
 @click.group()
 def dataset() -> None:
     """Make dataset versions without training, look at them, compare them, and ask them why."""
+
+
+dataset.add_command(finetune)
 
 
 @dataset.command()

@@ -20,6 +20,7 @@ SERVED: dict[AdapterKind, str] = {
     "lora": "beside the base: the local engine, and vLLM's adapters",
     "prompt": "beside the base: the local engine only",
     "checkpoint": "as a model of its own: the local engine, or a vLLM server named in vllm.checkpoints",
+    "remote": "by the platform that trained it, over HTTP; the key is PICKTUNE_PLATFORM_KEY",
 }
 
 
@@ -190,6 +191,8 @@ def kind_words(version: AdapterVersion) -> str:
         return f"checkpoint ({version.method}): a model of its own"
     if version.kind == "prompt":
         return f"prompt adapter ({version.method}): {version.rank} virtual tokens"
+    if version.kind == "remote":
+        return f"remote ({version.method}): served by a platform"
     return f"LoRA ({version.method}), rank {version.rank}"
 
 

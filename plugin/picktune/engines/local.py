@@ -21,6 +21,7 @@ from picktune_adapters.kinds import kind_of
 
 from picktune.engines.base import Generation
 from picktune.engines.beside import Beside, start_beside
+from picktune.engines.remote import Remotes
 from picktune.engines.rows import Row
 from picktune.engines.sampler import row_seed
 from picktune.errors import AdapterNotFound, EngineBusy, EngineDown, EngineError, MissingExtra
@@ -75,6 +76,7 @@ class LocalEngine:
         self._dtype: str = dtype
         self._adapters: dict[str, Lora] = {}
         self._models: dict[str, Beside] = {}
+        self._remotes = Remotes()
         self._scoring: deque[_Scoring] = deque()
         self._waiting: deque[_Request] = deque()
         self._encoding = 0
@@ -120,6 +122,8 @@ class LocalEngine:
     ) -> list[Generation]:
         """Sample ``n`` replies; see ``Engine.generate``."""
         decoder = self._started()
+        if (remote := self._remotes.get(model)) is not None:
+            return await remote.generate(messages, n=n, sampling=sampling, seed=seed)
         if model in self._models:
             async with self._models[model].use() as own:
                 return await own.generate(messages, model=None, n=n, sampling=sampling, seed=seed)
@@ -193,13 +197,18 @@ class LocalEngine:
         async with self._lock:
             if name in self._adapters or name in self._models:
                 return
-            if await asyncio.to_thread(kind_of, folder) == "checkpoint":
+            kind = await asyncio.to_thread(kind_of, folder)
+            if kind == "remote":
+                await self._remotes.load(name, folder)
+            elif kind == "checkpoint":
                 self._models[name] = await start_beside(name, folder, decoder.network, self._like_this)
             else:
                 self._adapters[name] = await asyncio.to_thread(decoder.network.read_adapter, name, folder)
 
     async def unload(self, name: str) -> None:
         """Drop an adapter; requests that were made before complete with it."""
+        if self._remotes.forget(name):
+            return
         async with self._lock:
             adapter, own = self._adapters.pop(name, None), self._models.pop(name, None)
         if own is not None:
@@ -210,7 +219,7 @@ class LocalEngine:
 
     async def loaded(self) -> list[str]:
         """The names of the adapters and checkpoints, sorted."""
-        return sorted([*self._adapters, *self._models])
+        return sorted([*self._adapters, *self._models, *self._remotes.names()])
 
     async def ready(self) -> bool:
         """Whether the model is loaded and its thread is alive."""
@@ -230,6 +239,7 @@ class LocalEngine:
             for own in self._models.values():
                 await own.close()
             self._models.clear()
+            await self._remotes.close()
 
     def _load_model(self) -> Decoder:
         # Where others want the cores too, OpenMP's waiting threads must sleep: spinning, they take the time
@@ -252,7 +262,7 @@ class LocalEngine:
             return None
         found = self._adapters.get(name)
         if found is None:
-            raise AdapterNotFound(name, sorted([*self._adapters, *self._models]))
+            raise AdapterNotFound(name, sorted([*self._adapters, *self._models, *self._remotes.names()]))
         return found
 
     def _started(self) -> Decoder:

@@ -26,6 +26,7 @@ from picktune.engines.live import LiveAnswer
 from picktune.engines.own_servers import OwnServers
 from picktune.engines.pool import Pool
 from picktune.engines.prompts import TOO_LONG, defused, shorter
+from picktune.engines.remote import Remotes
 from picktune.engines.replica import Replica
 from picktune.errors import AdapterCorrupt, AdapterNotFound, EngineDown, EngineError, InvalidInput
 from picktune.records import Message, Sampling
@@ -67,6 +68,7 @@ class VLLMEngine:
         alone = structs.replace(limits, checkpoints=())
         make = lambda one: VLLMEngine(one, key=key, client=self._client, limits=alone, rng=rng)  # noqa: E731
         self._beside = OwnServers(limits.checkpoints, make)
+        self._remotes = Remotes()
 
     @property
     def base_model(self) -> str:
@@ -106,6 +108,8 @@ class VLLMEngine:
             return await own.generate(
                 messages, model=None, n=n, sampling=sampling, seed=seed, options=options
             )
+        if (remote := self._remotes.get(model)) is not None:
+            return await remote.generate(messages, n=n, sampling=sampling, seed=seed, options=options)
         base = await self._serving(model)
         if n < 1:
             return []
@@ -156,6 +160,8 @@ class VLLMEngine:
         """The server's own answer; see ``Forwarding.forward``."""
         if (own := self._beside.get(model)) is not None:
             return await own.forward(messages, fields, model=None)
+        if (remote := self._remotes.get(model)) is not None:
+            return await remote.forward(messages, fields)
         base = await self._serving(model)
         said = _defused(messages)
         body = {**fields, "model": model or base.id, "messages": said, "stream": False}
@@ -168,6 +174,8 @@ class VLLMEngine:
         """The server's own answer while it comes; see ``Streaming.stream``."""
         if (own := self._beside.get(model)) is not None:
             return await own.stream(messages, fields, model=None)
+        if self._remotes.get(model) is not None:
+            raise InvalidInput(f"{model} is served by a platform and not streamed; ask for it without stream")
         base = await self._serving(model)
         said = _defused(messages)
         body = {**fields, "model": model or base.id, "messages": said, "stream": True}
@@ -219,8 +227,12 @@ class VLLMEngine:
         checkpoint that no server serves.
         """
         check_name(name)
+        kind = await asyncio.to_thread(kind_of, folder)
+        if kind == "remote":
+            await self._remotes.load(name, folder)
+            return
         base = self._base() or await self._look()
-        if await asyncio.to_thread(kind_of, folder) == "checkpoint":
+        if kind == "checkpoint":
             place = _folder(base)
             await asyncio.to_thread(check_checkpoint, folder, base=place)
             await self._beside.find(name, folder)
@@ -236,7 +248,7 @@ class VLLMEngine:
     async def unload(self, name: str) -> None:
         """Drop an adapter from every server; one that is not there is no error, nor is a server."""
         check_name(name)
-        if self._beside.forget(name):
+        if self._remotes.forget(name) or self._beside.forget(name):
             return
         for one in self._replicas:
             one.names.discard(name)
@@ -250,7 +262,9 @@ class VLLMEngine:
         """The adapters that every server lists that answers, and the checkpoints whose own do, sorted."""
         await self._look()
         names = [one.names for one in self._replicas if self._is_up(one)]
-        return sorted([*(set.intersection(*names) if names else ()), *await self._beside.look()])
+        return sorted(
+            [*(set.intersection(*names) if names else ()), *await self._beside.look(), *self._remotes.names()]
+        )
 
     async def ready(self) -> bool:
         """Whether a server says that it is healthy."""
@@ -259,6 +273,7 @@ class VLLMEngine:
 
     async def close(self) -> None:
         """Close the connections."""
+        await self._remotes.close()
         if self._own:
             await self._client.aclose()
 
@@ -267,6 +282,7 @@ class VLLMEngine:
         one._replicas = (replica,)
         one._pool = Pool(one._replicas, self._limits, self._rng)
         one._beside = self._beside
+        one._remotes = self._remotes
         return one
 
     def _is_up(self, replica: Replica) -> bool:
