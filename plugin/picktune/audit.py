@@ -40,6 +40,7 @@ Action = Literal[
     "forgotten",
     "held_exported",
     "hold_out_frozen",
+    "configuration_reloaded",
 ]
 
 

@@ -14,6 +14,7 @@ import uvicorn
 if TYPE_CHECKING:
     import socket
 
+    from picktune.reload import Reloader
     from picktune.service import Service
 
 
@@ -25,9 +26,17 @@ class DrainingServer(uvicorn.Server):
     """
 
     def __init__(
-        self, config: uvicorn.Config, service: Service, *, seconds: float, started_up: Callable[[], None]
+        self,
+        config: uvicorn.Config,
+        service: Service,
+        *,
+        seconds: float,
+        started_up: Callable[[], None],
+        reloader: Reloader | None = None,
     ) -> None:
         super().__init__(config)
+        self._reloader = reloader
+        self._reloading: asyncio.Task[None] | None = None
         self._service = service
         self._seconds = seconds
         self._started_up = started_up
@@ -40,7 +49,15 @@ class DrainingServer(uvicorn.Server):
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         if not self.should_exit:
+            if self._reloader is not None:
+                self._reloading = asyncio.create_task(self._reloader.run(self._service.settings.poll))
             self._started_up()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End, and look at the settings no more."""
+        if self._reloading is not None:
+            self._reloading.cancel()
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Called by the signal, between any two instructions."""

@@ -32,7 +32,7 @@ class Readiness(Record, frozen=True, kw_only=True):
     ``replicas`` are the servers behind the engine, if it has any.
 
     ``unkept`` counts the slates and exposures that wait for the log to come back. ``stopping``: all may work,
-    but no new slates are drawn any more.
+    but no new slates are drawn any more. ``configuration`` says why changed settings could not be read.
     """
 
     ready: bool
@@ -45,6 +45,7 @@ class Readiness(Record, frozen=True, kw_only=True):
     replicas: tuple[ReplicaState, ...] = ()
     unkept: int = 0
     stopping: bool = False
+    configuration: str | None = None
 
 
 class Liveness(Record, frozen=True, kw_only=True):

@@ -67,6 +67,14 @@ class Metrics:
         self._picks = self._counter("picks", "Decisions kept; the same one again is not.", "verdict", "role")
         self._reactions = self._counter("reactions", "Thumbs kept.", "value")
         self._limited = self._counter("rate_limited", "Requests beyond a rate limit.", "limit")
+        self._reloads = self._counter(
+            "configuration_reloads", "Changed settings that were read, and whether they could be.", "result"
+        )
+        self._reloaded = Gauge(
+            "picktune_configuration_last_success_timestamp_seconds",
+            "When changed settings were last read; 0 if never.",
+            registry=self.registry,
+        )
         self._drawing = Gauge(
             "picktune_slates_drawing", "Slates that are being drawn now.", registry=self.registry
         )
@@ -125,6 +133,12 @@ class Metrics:
     def limited(self, limit: Limited) -> None:
         """Count a request that came too soon."""
         self._limited.labels(limit).inc()
+
+    def reloaded(self, *, well: bool) -> None:
+        """Count that the settings were read again."""
+        self._reloads.labels("ok" if well else "failed").inc()
+        if well:
+            self._reloaded.set_to_current_time()
 
     def committed(self, at: datetime) -> None:
         """Note that the log has just kept something."""

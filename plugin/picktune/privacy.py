@@ -28,7 +28,7 @@ class Privacy:
         self.redaction = redaction
         self.log: ReadableLog = log if redaction is None else RedactingLog(log, redaction)
         self._inner = log
-        self._usual = usual
+        self.usual = usual
         self._withheld: set[str] = set()
         self._unkept: OrderedDict[str, Slate] = OrderedDict()
         self._unkept_for: dict[str, set[str]] = {}
@@ -40,7 +40,7 @@ class Privacy:
 
         While the log cannot be read, nobody knows what was said before: then nothing is learned from it.
         """
-        level = asked or self._usual
+        level = asked or self.usual
         if user_ref is None and conversation_id is None:
             return level
         return lowest(level, await self._standing(user_ref, conversation_id))

@@ -50,6 +50,10 @@ class RateLimits:
         self._window: MovingWindowRateLimiter | None = None
         self._open: Counter[tuple[str, str]] = Counter()
 
+    def change(self, rates: Rates) -> None:
+        """Count by these from now on; what was counted stays counted."""
+        self._rates = rates
+
     def open_stream(self, viewer: Viewer) -> Callable[[], None]:
         """Count a stream until what is returned is called; raises ``RateLimited`` for one too many."""
         who = "session" if viewer.is_browser else "key"

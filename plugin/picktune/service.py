@@ -111,6 +111,7 @@ class Service(SignalService, CampaignService, ComparisonService):
         self._tasks: list[asyncio.Task[None]] = []
         self._drawing: dict[str, asyncio.Task[Slate]] = {}
         self._stopping = False
+        self.configuration_problem: str | None = None
 
     @property
     def aliases(self) -> Aliases:
@@ -170,8 +171,14 @@ class Service(SignalService, CampaignService, ComparisonService):
 
     async def readiness(self) -> Readiness:
         """Whether a slate could be drawn and kept now, and if not, what is missing."""
-        readiness = await self._health.readiness()
+        readiness = structs.replace(await self._health.readiness(), configuration=self.configuration_problem)
         return structs.replace(readiness, ready=False, stopping=True) if self._stopping else readiness
+
+    def apply(self, changed: Mapping[str, Any]) -> None:
+        """Go on with other values of settings that are looked up at use; see ``picktune.reload``."""
+        self.settings = structs.replace(self.settings, **changed)
+        self.limits.change(self.settings.rates)
+        self._privacy.usual = self.settings.consent_default
 
     @property
     def drawing(self) -> int:

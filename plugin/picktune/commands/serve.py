@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from picktune.engines.spawn import SpawnedVLLM, VLLMCommand
+    from picktune.reload import Reloader
     from picktune.service import Service
 
 BACKLOG = 2048
@@ -98,6 +100,7 @@ def serve(
         if spawn_vllm is not None:
             spawned, settings = _spawn(settings, spawn_vllm, vllm_python, not no_vllm_plugin)
         from picktune.app import create_app
+        from picktune.reload import Reloader
 
         url = base_url(settings.host, bound.getsockname()[1])
 
@@ -111,7 +114,13 @@ def serve(
 
         app = create_app(settings)
         served = logs.RequestLog(app) if log_format == "json" else app
-        _run(served, app.state.service, bound, announce, drain_seconds)
+
+        def read() -> Settings:
+            return load_settings(config, home=home, **given)
+
+        path = config or (Path(os.environ["PICKTUNE_CONFIG"]) if os.environ.get("PICKTUNE_CONFIG") else None)
+        reloader = Reloader(app.state.service, read, path)
+        _run(served, app.state.service, bound, announce, drain_seconds, reloader)
     finally:
         bound.close()
         if spawned is not None:
@@ -152,14 +161,19 @@ def _spawn(settings: Settings, model: str, python: str | None, plugin: bool) -> 
 
 
 def _run(
-    app: ASGIApp, service: Service, bound: socket.socket, announce: Callable[[], None], drain_seconds: int
+    app: ASGIApp,
+    service: Service,
+    bound: socket.socket,
+    announce: Callable[[], None],
+    drain_seconds: int,
+    reloader: Reloader,
 ) -> None:
     from picktune.draining import DrainingServer
     from picktune.listening import notice_the_gone, server_config
 
     notice_the_gone(bound, service.settings.slow_client)
     config = server_config(app, service.settings)
-    server = DrainingServer(config, service, seconds=drain_seconds, started_up=announce)
+    server = DrainingServer(config, service, seconds=drain_seconds, started_up=announce, reloader=reloader)
     try:
         server.run(sockets=[bound])
     except KeyboardInterrupt:
