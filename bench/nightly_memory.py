@@ -34,7 +34,7 @@ from picktune_retrain.records import Recipe
 import torch
 torch.set_num_threads(1)
 home, model, steps = sys.argv[1:]
-recipe = Recipe(epochs=1, max_steps=int(steps), max_prompt=128, max_reply=64)
+recipe = Recipe(epochs=1, max_steps=int(steps), max_prompt=128, max_reply=256)
 plan = Plan(recipe=recipe, gate=Gate(max_kl=1e6), replies=2)
 ended = nightly(Settings(home=home, model=model, roles=("agent",)), plan)
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -98,12 +98,15 @@ def sha256(*paths: Path) -> str:
     return digest.hexdigest()
 
 
-def sweep(folder: Path) -> None:
-    """Remove what killed writers left; only for one who holds the lock, as no writer is at work then."""
+def sweep(folder: Path, name: str = "") -> None:
+    """Remove what killed writers left; only for one who holds the lock, as no writer is at work then.
+
+    With a ``name``, only what was to become the file of that name: others may be at work in the folder.
+    """
     if not folder.is_dir():
         return
     for entry in folder.iterdir():
-        if not entry.name.startswith(TEMPORARY):
+        if not entry.name.startswith(f"{TEMPORARY}{name}"):
             continue
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry, ignore_errors=True)

@@ -123,6 +123,12 @@ WORDS = {
 @click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")
 @click.option("--locale", type=click.Choice(["en", "zh"]), default="en", help="The report's first language.")
 @click.option("--plots", is_flag=True, help="Put interactive curves into the report (extra 'plots', 5 MB).")
+@click.option(
+    "--tensorboard",
+    type=click.Path(),
+    metavar="FOLDER",
+    help="Write the training's curves there while it runs, for TensorBoard (extra 'tensorboard').",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one line of JSON, last.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an unexpected failure.")
 def nightly(

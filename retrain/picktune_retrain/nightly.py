@@ -10,8 +10,8 @@ from picktune.records import utc_now
 from picktune.settings import Settings
 from picktune_adapters import AdapterVersion, AliasChange
 
+from picktune_retrain import curves, mixture, nights
 from picktune_retrain import dataset as datasets
-from picktune_retrain import mixture, nights
 from picktune_retrain.basemodel import base_model
 from picktune_retrain.budget import GIB, Deadline, check_room, disk_need
 from picktune_retrain.comparison import Comparison
@@ -48,6 +48,7 @@ def nightly(
     """
     plan, watch, home = plan or Plan(), watch or Quiet(), settings.folder
     mixture.check(plan.recipe)
+    curves.check(plan.tensorboard)
     check_served(settings, plan, watch.note)
     stages = Stages(settings, plan, watch, Deadline(plan.stop_after, should_stop, watch.note), now)
     if plan.dry_run:

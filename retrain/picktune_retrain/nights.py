@@ -31,6 +31,8 @@ from picktune_retrain.records import Answer, DataRecipe, Recipe
 Result = Literal["admitted", "not_admitted", "abandoned"]
 STAGES = ("train", "evaluate", "compare", "decide", "register", "challenge", "report")
 MOST_FAILURES = 3
+REFERENCES = "references.txt"
+"""In the home: what the base gives the rows, from night to night; only nights write it."""
 
 T = TypeVar("T")
 
@@ -133,6 +135,7 @@ def exclusive(home: Path, now: datetime) -> Iterator[None]:
         ) from error
     try:
         disk.sweep(folder)
+        disk.sweep(home, f"{REFERENCES}-")
         with suppress(OSError):
             holder.write_text(
                 f"process {os.getpid()} on {socket.gethostname()} since {now:%Y-%m-%d %H:%M} UTC"

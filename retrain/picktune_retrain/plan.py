@@ -25,6 +25,7 @@ class Plan(Record, frozen=True, kw_only=True):
     held-out prompts the models answer for the report. ``data`` says which picks are learned from,
     ``standard`` how good they must be, unless ``allow_poor``; at the first night with ``freeze_at`` held-out
     picks these become the frozen hold-out (nought: never).
+    ``tensorboard`` is the folder for the training's curves, in which each night has one of its own.
     ``keep_checkpoints`` is how many checkpoints the registry keeps beside those that speak; without it, all.
     """
 
@@ -46,6 +47,7 @@ class Plan(Record, frozen=True, kw_only=True):
     replies: Annotated[int, Meta(ge=0, le=200)] = 20
     locale: Literal["en", "zh"] = "en"
     plots: bool = False
+    tensorboard: str | None = None
 
 
 class Summary(Record, frozen=True, kw_only=True):

@@ -22,6 +22,7 @@ from picktune_retrain import dataset as datasets
 from picktune_retrain.basemodel import BaseModel
 from picktune_retrain.choice import Scores, score
 from picktune_retrain.comparison import LONGEST_REPLY, Comparison, let_them_speak
+from picktune_retrain.curves import Curves
 from picktune_retrain.drift import measure_drift
 from picktune_retrain.errors import NightStopped, TrainingDiverged, TrainingOutOfMemory
 from picktune_retrain.evaluate import Judgement, evaluate, outcomes, rewards
@@ -29,7 +30,7 @@ from picktune_retrain.frozen import on_hold_out
 from picktune_retrain.mixture import wanted
 from picktune_retrain.nights import Manifest, Night
 from picktune_retrain.plan import Plan, Watch
-from picktune_retrain.records import Answer, Dataset, Recipe, TrainingRun
+from picktune_retrain.records import Answer, Dataset, Recipe, Step, TrainingRun
 from picktune_retrain.replies import golden_prompts
 from picktune_retrain.report import Account, write_report
 from picktune_retrain.rivals import against_champion, against_places, by_tag, learn_places
@@ -58,7 +59,7 @@ class Stages:
         self.now = now
         self.home = settings.folder
         self.registry = Registry(settings.registry_path)
-        self.references = self.home / "references.txt"
+        self.references = self.home / nights.REFERENCES
 
     def read_the_log(self) -> Dataset:
         """The dataset as the log stands, nothing of it written yet."""
@@ -173,7 +174,13 @@ class Stages:
 
         made = night.manifest
         offsets = self._offsets(night, dataset) if made.recipe.position_bias else None
-        with _hushed():
+        curves = Path(self.plan.tensorboard) / made.id if self.plan.tensorboard else None
+        with _hushed(), Curves(curves, self.watch.note) as curve:
+
+            def progress(step: Step) -> None:
+                curve.step(step)
+                self.watch.step(step)
+
             run = train(
                 dataset.train,
                 dataset.validation,
@@ -182,7 +189,7 @@ class Stages:
                 base_model=made.base.name,
                 recipe=answers.answered(made.recipe, made.answers),
                 folder=night.folder / "adapter",
-                progress=self.watch.step,
+                progress=progress,
                 referenced=self.watch.referenced,
                 should_stop=self.should_stop,
                 state=answers.state_of(night.folder, made.answers),

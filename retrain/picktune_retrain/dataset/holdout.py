@@ -24,6 +24,7 @@ from picktune_adapters import disk
 
 from picktune_retrain.dataset.split import Splits, remember
 from picktune_retrain.dataset.versions import check_format
+from picktune_retrain.dataset.writing import writing
 from picktune_retrain.errors import HoldOutChanged, HoldOutExists, StateCorrupt
 
 FILE = "holdout.json"
@@ -98,8 +99,7 @@ def load_hold_out(folder: Path) -> HoldOut | None:
 
 def freeze(rows: Iterable[ChoiceSet], folder: Path, *, name: str, dataset_id: str, now: datetime) -> HoldOut:
     """Freeze these held-out rows under a name, once; raises ``HoldOutExists`` if it was done before."""
-    if (known := load_hold_out(folder)) is not None:
-        raise HoldOutExists(known.name, len(known.rows), known.created_at)
+    _refuse_a_second(folder)
     held = list(rows)
     if not held:
         raise InvalidInput(
@@ -119,9 +119,15 @@ def freeze(rows: Iterable[ChoiceSet], folder: Path, *, name: str, dataset_id: st
             field="name",
         )
     made = structs.replace(made, sha256=made.hashed())
-    folder.mkdir(parents=True, exist_ok=True)
-    disk.replace(folder / FILE, msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n")
+    with writing(folder):
+        _refuse_a_second(folder)  # somebody else may have been quicker
+        disk.replace(folder / FILE, msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n")
     return made
+
+
+def _refuse_a_second(folder: Path) -> None:
+    if (known := load_hold_out(folder)) is not None:
+        raise HoldOutExists(known.name, len(known.rows), known.created_at)
 
 
 def row_digest(row: ChoiceSet) -> str:

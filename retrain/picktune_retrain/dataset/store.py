@@ -25,6 +25,7 @@ from picktune_retrain.dataset.holdout import load_hold_out
 from picktune_retrain.dataset.rows import Rows
 from picktune_retrain.dataset.split import OldSplits, Placed, Splits, merge, remember
 from picktune_retrain.dataset.versions import check_format
+from picktune_retrain.dataset.writing import writing
 from picktune_retrain.errors import DatasetAmbiguous, DatasetCorrupt, DatasetNotFound, StateCorrupt
 from picktune_retrain.records import (
     Dataset,
@@ -47,28 +48,14 @@ def save_dataset(dataset: Dataset, folder: Path) -> Path:
     """Store a version under ``folder``, whole or not at all; one that is there already keeps its rows.
 
     Which rows were left out is brought up to date in that, for more may have come since that cannot be used.
+    What a writer that was killed left half-written in ``folder`` is removed.
     """
     home = folder / dataset.version.id
-    if home.exists():
-        _renew(dataset, home)
-        return home
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = disk.temporary_beside(home)
-    try:
-        temporary.mkdir()
-        for name in _SPLITS:
-            disk.write_new(temporary / f"{name}.jsonl", encoded(_rows(dataset, name)))
-            if extras := dataset.extras.get(name):
-                disk.write_new(temporary / f"{name}.extras.jsonl", map(encode_extra, extras))
-        if dataset.dropped:
-            disk.write_new(temporary / DROPPED, map(_line, dataset.dropped))
-        manifest = msgspec.json.format(msgspec.json.encode(dataset.version), indent=2)
-        disk.write_new(temporary / "manifest.json", manifest)
-        disk.sync_folder(temporary)
-        temporary.rename(home)
-        disk.sync_folder(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with writing(folder):
+        if home.exists():
+            _renew(dataset, home)
+        else:
+            _write(dataset, home)
     return home
 
 
@@ -184,9 +171,9 @@ def load_splits(folder: Path) -> Splits:
 
 def save_splits(dataset: Dataset, folder: Path) -> Splits:
     """Remember where the dataset placed its conversations, beside what was remembered before."""
-    splits = remember(load_splits(folder), _by_split(dataset))
-    folder.mkdir(parents=True, exist_ok=True)
-    disk.replace(folder / "splits.json", msgspec.json.encode(splits, order="deterministic"))
+    with writing(folder):
+        splits = remember(load_splits(folder), _by_split(dataset))
+        disk.replace(folder / "splits.json", msgspec.json.encode(splits, order="deterministic"))
     return splits
 
 
@@ -248,7 +235,27 @@ def _line(record: object) -> bytes:
     return msgspec.json.encode(record) + b"\n"
 
 
+def _write(dataset: Dataset, home: Path) -> None:
+    temporary = disk.temporary_beside(home)
+    try:
+        temporary.mkdir()
+        for name in _SPLITS:
+            disk.write_new(temporary / f"{name}.jsonl", encoded(_rows(dataset, name)))
+            if extras := dataset.extras.get(name):
+                disk.write_new(temporary / f"{name}.extras.jsonl", map(encode_extra, extras))
+        if dataset.dropped:
+            disk.write_new(temporary / DROPPED, map(_line, dataset.dropped))
+        manifest = msgspec.json.format(msgspec.json.encode(dataset.version), indent=2)
+        disk.write_new(temporary / "manifest.json", manifest)
+        disk.sync_folder(temporary)
+        temporary.rename(home)
+        disk.sync_folder(home.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def _renew(dataset: Dataset, home: Path) -> None:
+    disk.sweep(home)
     version = load_version(home)
     if version.dropped == dataset.version.dropped and version.unselected == dataset.version.unselected:
         return
