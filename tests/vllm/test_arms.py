@@ -12,10 +12,14 @@ from picktune.engines.vllm import VLLMEngine
 
 pytestmark = [pytest.mark.anyio, pytest.mark.vllm, pytest.mark.model, pytest.mark.slow]
 
-QUESTIONS = ("Where is my parcel?", "Can I return shoes that I have worn once?")
+QUESTIONS = tuple(
+    f"<|im_start|>user\n{one}<|im_end|>\n<|im_start|>assistant\n"
+    for one in ("Where is my parcel?", "Can I return shoes that I have worn once?")
+)
 NAMES = ("arm-a", "arm-b", "arm-c")
 TOKENS = 10
-# What other requests of the base do to one in float32 (0.00002 was seen): vLLM sums up in another order.
+# What other requests of the base do to one that is decoded in float32 (0.00002 was seen), with adapters or
+# without: there vLLM sums up in another order.
 ROUNDING = 1e-4
 
 
@@ -27,6 +31,7 @@ class Said(NamedTuple):
 
 async def greedy(client: httpx.AsyncClient, model: str, prompt: Any, tokens: int) -> Said:
     body = {"model": model, "prompt": prompt, "max_tokens": tokens, "temperature": 0, "logprobs": 5}
+    body["ignore_eos"] = True
     (choice,) = (await client.post("/v1/completions", json=body)).raise_for_status().json()["choices"]
     found = choice["logprobs"]
     return Said(
@@ -49,7 +54,7 @@ async def test_base_and_adapters_say_together_what_they_say_alone(
         arms = (str(smollm2), *NAMES)
         asked = [(arm, question) for question in QUESTIONS for arm in arms]
         replies = [await greedy(client, arm, question, TOKENS) for arm, question in asked]
-        # Each position of a reply as a request of its own: all are in one batch, whatever comes before.
+        # Each position of a reply as a request of its own: there vLLM's sums do not depend on the batch.
         steps = [
             (arm, question + reply.text[:cut])
             for (arm, question), reply in zip(asked, replies, strict=True)
@@ -58,9 +63,7 @@ async def test_base_and_adapters_say_together_what_they_say_alone(
         alone = [await greedy(client, *step, 1) for step in steps]
         together = await asyncio.gather(*(greedy(client, *step, 1) for step in steps))
         for step, one, beside in zip(steps, alone, together, strict=True):
-            assert beside.text == one.text, step
-            assert beside.log_probs == pytest.approx(one.log_probs, abs=ROUNDING), step
-            assert dict(beside.likeliest) == pytest.approx(dict(one.likeliest), abs=ROUNDING), step
+            assert beside == one, step
         assert len({one.log_probs for one in alone}) == len(steps), "the arms do not differ"
 
         beside = await asyncio.gather(*(greedy(client, *one, TOKENS) for one in asked))
