@@ -19,6 +19,7 @@ from picktune_adapters.errors import (
     RegistryTooNew,
     RegistryUnavailable,
 )
+from picktune_adapters.store import FORMAT
 
 from .conftest import IN, NOW, OUT, PREFIX, RANK, Add, MakeAdapter, weights
 
@@ -235,7 +236,7 @@ def test_a_rank_above_what_the_engine_takes(registry: Registry, make_adapter: Ma
 def test_a_registry_of_a_newer_version(registry: Registry, add: Add, make_adapter: MakeAdapter) -> None:
     add("v1")
     before = everything(registry)
-    (registry.root / "registry.json").write_text(json.dumps({"format": 2, "new": True}))
+    (registry.root / "registry.json").write_text(json.dumps({"format": FORMAT + 1, "new": True}))
     for call in (
         registry.versions,
         registry.aliases,
@@ -260,7 +261,7 @@ def test_a_registry_of_a_newer_version(registry: Registry, add: Add, make_adapte
 def test_a_format_that_cannot_be_read(registry: Registry, add: Add, content: bytes) -> None:
     add("v1")
     (registry.root / "registry.json").write_bytes(content)
-    with pytest.raises(RegistryCorrupt, match=r'write \{"format": 1\}'):
+    with pytest.raises(RegistryCorrupt, match=r'write \{"format": 2\}'):
         registry.versions()
 
 
