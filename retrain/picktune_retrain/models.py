@@ -224,6 +224,9 @@ def require_torch() -> None:
     # core, as the server beside a night does, that made a step three times as long; asleep they cost nothing.
     # Read when torch is loaded, so it must be set before; who has set it otherwise is left in peace.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    # oneDNN keeps what it made for each shape of a product, 1024 of them, and rows have ever other shapes:
+    # hundreds of MB, and more with more picks. Read at the first product.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     # Where bitsandbytes is installed, PEFT imports it, and on some processors it then warns of a package that
     # it would fetch kernels with at run time. Nothing here asks for it.
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
