@@ -69,6 +69,7 @@ def load(base_model: str | Path | None, recipe: Recipe) -> Model:
     """
     require_torch()
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     name = str(smollm2.model_folder() if base_model is None else base_model)
@@ -78,7 +79,7 @@ def load(base_model: str | Path | None, recipe: Recipe) -> Model:
         dtype = _dtype(recipe, device)
         more = quantisation(recipe.quantised, dtype) if recipe.method == "qlora" else {}
         network: Any = AutoModelForCausalLM.from_pretrained(name, dtype=dtype, **more)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         raise EngineDown(
             f"the base model {name!r} cannot be loaded: {error}; name a folder with its safetensors, "
             "tokenizer and chat template, or an id that is in Hugging Face's cache"
