@@ -41,13 +41,20 @@ def worker(task: dict[str, Any]) -> None:
     model = task["model"] or str(model_folder())
     rng = random.Random(7)
     words = lambda: " ".join(rng.choices(WORDS, k=2 * max(task["prompt"], task["reply"])))  # noqa: E731
-    # Longer than the recipe lets through, so that every prompt and reply has the length that was planned.
+    tokenizer = AutoTokenizer.from_pretrained(model)
+
+    def reply() -> str:
+        # Replies are never cut in training: as long as was planned, with the token that ends the turn.
+        ids = tokenizer(words(), add_special_tokens=False)["input_ids"][: task["reply"] - 1]
+        return str(tokenizer.decode(ids))
+
+    # Longer than the recipe lets through, so that every prompt has the length that was planned.
     sets = [
         ChoiceSet(
             slate_id=f"set-{i}",
             conversation_id=f"conversation-{i}",
             messages=(Message(role="user", content=words()),),
-            replies=tuple(words() for _ in range(task["replies"])),
+            replies=tuple(reply() for _ in range(task["replies"])),
             chosen=i % task["replies"],
             annotator="bench",
             role="model",
@@ -60,7 +67,6 @@ def worker(task: dict[str, Any]) -> None:
         dtype={"fp32": "float32", "bf16": "bfloat16"}[task["precision"]],
     )  # fmt: skip
     # What a training imports only when it meets the model is part of the imports too.
-    AutoTokenizer.from_pretrained(model)
     with torch.device("meta"):
         AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(model))
     import peft  # noqa: F401
