@@ -103,8 +103,10 @@ class Keeper:
         ``viewer`` is whom it is shown to.
         """
         task = asyncio.ensure_future(keeping)
-        for _ in range(2):  # now it stands in the log's queue, or has failed
+        for _ in range(6):  # steps until it stands in the log's queue, or has failed
             await asyncio.sleep(0)
+            if task.done():
+                break
         if not task.done():
             self._writing[slate.id] = _Writing(slate, viewer, task)
             task.add_done_callback(lambda done: self._written(slate.id, done))

@@ -39,6 +39,7 @@ class Spool:
     def __init__(self, folder: Path, *, limit: int) -> None:
         self._folder = folder
         self._limit = limit
+        self._path: Path | None = None
         self._file: IO[bytes] | None = None
         self._lock: FileLock | None = None
         self.bytes = 0
@@ -72,7 +73,7 @@ class Spool:
         Lines that were cut off, or are none, are passed over with a warning.
         """
         for path in sorted(self._folder.glob("*.jsonl"), key=_age):
-            if self._file is not None and Path(self._file.name) == path:
+            if path == self._path:
                 continue
             lock = FileLock(path.with_suffix(".lock"), timeout=0)
             try:
@@ -87,9 +88,9 @@ class Spool:
 
     def close(self) -> None:
         """Let go of the file; an empty one is removed."""
-        if self._file is None:
+        if self._file is None or self._path is None:
             return
-        path = Path(self._file.name)
+        path = self._path
         self._file.close()
         self._file = None
         if not self.bytes:
@@ -108,7 +109,7 @@ class Spool:
             # Unbuffered and for its owner alone: it holds what customers wrote.
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_EXCL, 0o600)
             self._file = open(descriptor, "wb", buffering=0)  # noqa: SIM115 - kept open
-            self._lock = lock
+            self._path, self._lock = path, lock
         return self._file
 
     def _back(self) -> None:
