@@ -171,7 +171,9 @@ class Service(SignalService, CampaignService, ComparisonService):
 
     async def readiness(self) -> Readiness:
         """Whether a slate could be drawn and kept now, and if not, what is missing."""
-        readiness = structs.replace(await self._health.readiness(), configuration=self.configuration_problem)
+        readiness = await self._health.readiness()
+        if self.configuration_problem is not None:
+            readiness = structs.replace(readiness, configuration=self.configuration_problem)
         return structs.replace(readiness, ready=False, stopping=True) if self._stopping else readiness
 
     def apply(self, changed: Mapping[str, Any]) -> None:

@@ -161,7 +161,7 @@ async def test_what_is_refused(api: Any, service: Any, sent: dict[str, Any], sta
 
 
 async def test_a_browser_gives_feedback_on_what_it_was_shown(api: Any, service: Any) -> None:
-    slate = await api.slate("ann")
+    slate = await api.slate(None)
     headers = await api.signed_in("mei")
     body = {"metric_name": "picked", "value": True, "inference_id": slate["candidates"][0]["id"]}
     refused = await api.post("/v1/feedback", body, headers=headers, key=None)

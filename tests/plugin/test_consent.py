@@ -154,7 +154,7 @@ async def test_the_gateway_takes_consent(api: Any) -> None:
 
 
 async def test_the_default_is_a_setting(service: Service) -> None:
-    service._privacy._usual = "log"
+    service.apply({"consent_default": "log"})
     await decided(service)
     assert learned(service) == set()
 

@@ -110,7 +110,7 @@ class Leaky:
                     places = {i for i, id in enumerate(told["picktune"]["candidate_ids"]) if id in tuned}
                 theirs = any(choice["index"] in places for choice in told.get("choices", ()))
                 if theirs and self._how == "slower":
-                    await asyncio.sleep(0.005)
+                    await asyncio.sleep(0.01)
                 elif theirs and self._how == "named":
                     told["choices"][0]["model"] = "v1"
                     line = b"data: " + json.dumps(told).encode()
