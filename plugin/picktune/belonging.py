@@ -23,8 +23,11 @@ async def check_own_slate(service: Service, viewer: Viewer, slate_id: str) -> No
 
 
 async def check_own_conversation(service: Service, viewer: Viewer, conversation_id: str) -> None:
-    """Raise ``ConversationNotFound`` if an end user asks for a conversation that is not the own one."""
-    if is_end_user(viewer):
+    """Raise ``ConversationNotFound`` if an end user asks for a conversation that is not the own one.
+
+    A viewer token says itself which one is its holder's, and ``Call.check_bound`` holds it to that.
+    """
+    if is_end_user(viewer) and viewer.conversation is None:
         conversation = await service.stored_conversation(conversation_id)
         if conversation.user_ref != viewer.name:
             raise ConversationNotFound(conversation_id)
