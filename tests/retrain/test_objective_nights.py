@@ -77,7 +77,6 @@ def test_what_cannot_be_is_said_before_anything_is_written(
     for options, code, words in (
         (("--objective", "ppo"), 1, "choice, dpo, kto, sft"),
         (("--objective", "kto", "--edits"), 1, "add choice or dpo"),
-        (("--method", "full"), 1, "picktune serve --model"),
         (("--annotator-weight", "ann"), 1, "write it as ann=0.5"),
         (("--annotator-weight", "ann=x"), 1, "write it as ann=0.5"),
         (("--objective", "kto", "--dry-run"), 10, "learns from reactions, and the log has none"),
