@@ -120,7 +120,10 @@ def list_(settings: Settings, as_json: bool) -> None:
     if not known:
         click.echo("No dataset yet. Make one with: picktune dataset build")
         return
-    table = Table("Dataset", "Made (UTC)", "Until (UTC)")
+    table = Table()
+    table.add_column("Dataset", no_wrap=True)  # what the other commands take
+    for name in ("Made (UTC)", "Until (UTC)"):
+        table.add_column(name)
     for name in ("Train", "Validation", "Test", "Left out"):
         table.add_column(name, justify="right")
     for one in known:

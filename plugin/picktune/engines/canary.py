@@ -19,7 +19,7 @@ TOLERANCE = 0.25
 # The share of the trainer's change that must arrive. No change is 0, half the scaling about 0.5.
 LEAST, MOST = 0.6, 1.6
 # Root mean square of the trainer's change, in nats, below which rounding outweighs it.
-_FAINT = 0.02
+_FAINT = 0.05
 _SAME = 1e-4
 _TEXTS = (
     "My parcel has not arrived and the tracking page has not changed for a week. What now? I am sorry",
