@@ -36,6 +36,8 @@ from picktune.records import Message, Sampling
 from picktune.service import create_service
 from picktune.settings import Settings
 from picktune_adapters.registry import Registry
+from rich.console import Console
+from rich.progress import Progress
 
 ADAPTER = "slates"
 SAMPLING = Sampling(temperature=0.8, top_p=0.95, max_tokens=48)
@@ -118,14 +120,16 @@ class Direct:
 async def timed(forms: Mapping[str, Callable[[], Awaitable[object]]], repetitions: int) -> dict[str, float]:
     """The median seconds of each form; in each repetition all have a turn, each time another first."""
     seconds: dict[str, list[float]] = {name: [] for name in forms}
-    for form in forms.values():  # what is compiled or allocated at the first request of its kind
-        await form()
-    for number in range(repetitions):
-        names = list(forms)
-        for name in names[number % len(names) :] + names[: number % len(names)]:
-            begin = time.perf_counter()
-            await forms[name]()
-            seconds[name].append(time.perf_counter() - begin)
+    names = list(forms)
+    with Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task("asking", total=len(names) * (repetitions + 1))
+        for number in range(-1, repetitions):  # the first time something is compiled or allocated
+            for name in names[number % len(names) :] + names[: number % len(names)]:
+                begin = time.perf_counter()
+                await forms[name]()
+                if number >= 0:
+                    seconds[name].append(time.perf_counter() - begin)
+                progress.advance(task)
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
@@ -170,7 +174,11 @@ async def server(
 @asynccontextmanager
 async def asked_directly(one: SpawnedVLLM) -> AsyncIterator[Direct]:
     headers = {"Authorization": f"Bearer {one.key}"}
-    async with httpx.AsyncClient(base_url=one.url, headers=headers, timeout=300, trust_env=False) as client:
+    # vLLM closes a connection that has idled for five seconds.
+    limits = httpx.Limits(keepalive_expiry=2.0)
+    async with httpx.AsyncClient(
+        base_url=one.url, headers=headers, timeout=300, limits=limits, trust_env=False
+    ) as client:
         yield Direct(client, str(model_folder()))
 
 
