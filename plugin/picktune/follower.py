@@ -250,8 +250,11 @@ class Follower:
         now = self._now()
         try:
             while self._unlogged:
-                await self._log.saw_adapter(self._unlogged[0], now)
-                self._unlogged.pop(0)
+                one = self._unlogged[0]
+                await self._log.saw_adapter(one, now)
+                # Another look that ran meanwhile may have told it too.
+                if self._unlogged and self._unlogged[0] is one:
+                    self._unlogged.pop(0)
             if self._logged_aliases != self.aliases:
                 await self._log.saw_aliases(self.aliases, now)
                 self._logged_aliases = self.aliases

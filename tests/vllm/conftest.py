@@ -15,7 +15,10 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="session")
 def spawned(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SpawnedVLLM]:
-    """Started by the code behind ``picktune serve --spawn-vllm``, in float32, and stopped at the end."""
+    """Started by the code behind ``picktune serve --spawn-vllm``, in float32; its files share it.
+
+    ``test_gone`` stops it.
+    """
     python = ROOT / ".venv-vllm" / "bin" / "python"
     if not python.exists():
         pytest.skip("vLLM is not installed; run: scripts/vllm install")

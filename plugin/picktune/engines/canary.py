@@ -7,6 +7,7 @@ log-probabilities.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
@@ -18,8 +19,11 @@ from picktune.errors import AdapterCorrupt, EngineError
 TOLERANCE = 0.25
 # The share of the trainer's change that must arrive. No change is 0, half the scaling about 0.5.
 LEAST, MOST = 0.6, 1.6
-# Root mean square of the trainer's change, in nats, below which rounding outweighs it.
-_FAINT = 0.05
+# Root mean square of the trainer's change at the tokens asked for, in nats,
+# below which rounding outweighs it.
+_FAINT = 0.08
+# Of each reply, those that changed most: they tell most, and each is read with all that is before it.
+_TOKENS = 8
 _SAME = 1e-4
 _TEXTS = (
     "My parcel has not arrived and the tracking page has not changed for a week. What now? I am sorry",
@@ -31,8 +35,10 @@ _TEXTS = (
 class Scoring(Protocol):
     """An engine that tells how likely a text is to it."""
 
-    async def log_probs(self, text: str | Sequence[int], *, model: str | None, start: int = 1) -> list[float]:
-        """log p of every token from ``start`` on, in nats, under the base or an adapter."""
+    async def log_probs(
+        self, text: str | Sequence[int], *, model: str | None, at: Sequence[int] | None = None
+    ) -> list[float]:
+        """log p of the tokens in these places, or of all but the first, in nats, under base or adapter."""
         ...
 
 
@@ -50,16 +56,20 @@ async def check_canary(speaker: Scoring, adapter: str, probes: Sequence[Probe] |
     wrong: list[float] = []
     for one in probes:
         ids = (*one.prompt, *one.reply)
-        base = await speaker.log_probs(ids, model=None, start=len(one.prompt))
-        tuned = await speaker.log_probs(ids, model=adapter, start=len(one.prompt))
-        if not len(base) == len(tuned) == len(one.reply):
+        changes = [after - before for before, after in zip(one.base, one.tuned, strict=True)]
+        asked = sorted(sorted(range(len(changes)), key=lambda i: -abs(changes[i]))[:_TOKENS])
+        at = [len(one.prompt) + i for i in asked]
+        base, tuned = await asyncio.gather(
+            speaker.log_probs(ids, model=None, at=at), speaker.log_probs(ids, model=adapter, at=at)
+        )
+        if not len(base) == len(tuned) == len(at):
             raise EngineError(
-                f"the engine scored {len(tuned)} of {len(one.reply)} tokens of a probe of {adapter!r}; its "
+                f"the engine scored {len(tuned)} of {len(at)} tokens of a probe of {adapter!r}; its "
                 "context may be too short: raise --max-model-len"
             )
-        trained += [after - before for before, after in zip(one.base, one.tuned, strict=True)]
+        trained += [changes[i] for i in asked]
         arrived += [after - before for before, after in zip(base, tuned, strict=True)]
-        wrong += [abs(found - told) for found, told in zip(tuned, one.tuned, strict=True)]
+        wrong += [abs(found - one.tuned[i]) for found, i in zip(tuned, asked, strict=True)]
     _judge(adapter, trained, arrived, sum(wrong) / len(wrong))
 
 

@@ -169,12 +169,14 @@ class LocalEngine:
                 with contextlib.suppress(ValueError):
                     self._waiting.remove(request)
 
-    async def log_probs(self, text: str | Sequence[int], *, model: str | None, start: int = 1) -> list[float]:
-        """log p of every token from ``start`` on, in nats; see ``canary.Scoring``."""
+    async def log_probs(
+        self, text: str | Sequence[int], *, model: str | None, at: Sequence[int] | None = None
+    ) -> list[float]:
+        """log p of the tokens in these places, or of all but the first, in nats; see ``canary.Scoring``."""
         decoder = self._started()
         if model in self._models:
             async with self._models[model].use() as own:
-                return await own.log_probs(text, model=None, start=start)
+                return await own.log_probs(text, model=None, at=at)
         loop = asyncio.get_running_loop()
         tokens: Sequence[int] = (
             await loop.run_in_executor(self._tokenizing, decoder.network.tokens, text)
@@ -186,7 +188,8 @@ class LocalEngine:
             self._started()
             self._scoring.append(asked)
             self._changed.notify()
-        return (await asked.answer)[start - 1 :]
+        found = await asked.answer
+        return found if at is None else [found[place - 1] for place in at]
 
     async def load(self, name: str, folder: Path) -> None:
         """Load an adapter or a checkpoint beside what is running.

@@ -185,14 +185,16 @@ class VLLMEngine:
             raise EngineError(f"{answer.request.url} answered {answer.status_code}, which is no stream")
         return answer
 
-    async def log_probs(self, text: str | Sequence[int], *, model: str | None, start: int = 1) -> list[float]:
-        """log p of every token from ``start`` on, in nats; see ``canary.Scoring``.
+    async def log_probs(
+        self, text: str | Sequence[int], *, model: str | None, at: Sequence[int] | None = None
+    ) -> list[float]:
+        """log p of the tokens in these places, or of all but the first, in nats; see ``canary.Scoring``.
 
         One request a token, and no ``prompt_logprobs``: vLLM 0.32 on CPUs ends when they are asked for beside
         other requests. Only the wanted token is allowed; its log p is the one before the rest is excluded.
         """
         if (own := self._beside.get(model)) is not None:
-            return await own.log_probs(text, model=None, start=start)
+            return await own.log_probs(text, model=None, at=at)
         base = await self._serving(model)
         replica = next((one for one in self._replicas if self._is_up(one)), None)
         if replica is None:
@@ -205,11 +207,11 @@ class VLLMEngine:
             ids = list(text)
         gate = asyncio.Semaphore(_SCORES_AT_ONCE)
 
-        async def score(at: int) -> float:
+        async def score(place: int) -> float:
             async with gate:
-                return await _score(replica, name, ids[:at], ids[at])
+                return await _score(replica, name, ids[:place], ids[place])
 
-        found = await asyncio.gather(*(score(at) for at in range(start, len(ids))))
+        found = await asyncio.gather(*map(score, range(1, len(ids)) if at is None else at))
         if found and (max(found) > 0.0 or not any(found)):
             raise EngineError(
                 f"vLLM at {replica.url} gives no log-probabilities of the model itself; start it without "

@@ -40,15 +40,18 @@ class Engine:
         self.known = {one.prompt: one for one in known}
         self.share, self.noise, self.shift = share, noise, shift
 
-    async def log_probs(self, text: str | Sequence[int], *, model: str | None, start: int = 1) -> list[float]:
+    async def log_probs(
+        self, text: str | Sequence[int], *, model: str | None, at: Sequence[int] | None = None
+    ) -> list[float]:
         if isinstance(text, str):
             return [-1.0 - (self.share if model else 0.0)] * 5
         one = self.known[tuple(text[:10])]
         rng = random.Random(f"{text} {model}" if self.share else f"{text}")
-        return [
+        said = [
             before + (self.share * (after - before) if model else 0.0) + rng.gauss(0, self.noise) + self.shift
             for before, after in zip(one.base, one.tuned, strict=True)
         ]
+        return said if at is None else [said[place - len(one.prompt)] for place in at]
 
 
 async def test_a_sound_adapter_passes_in_any_precision() -> None:
@@ -87,9 +90,9 @@ async def test_an_adapter_that_changes_nothing_is_caught_with_probes_and_without
 async def test_a_context_that_is_too_short_is_said() -> None:
     class Short(Engine):
         async def log_probs(
-            self, text: str | Sequence[int], *, model: str | None, start: int = 1
+            self, text: str | Sequence[int], *, model: str | None, at: Sequence[int] | None = None
         ) -> list[float]:
-            return (await super().log_probs(text, model=model, start=start))[:20]
+            return (await super().log_probs(text, model=model, at=at))[:5]
 
     known = probes()
     with pytest.raises(EngineError, match="--max-model-len"):

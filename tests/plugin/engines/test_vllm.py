@@ -301,7 +301,9 @@ async def test_it_scores_a_reply_token_by_token_a_few_at_a_time(upstreams: Any) 
     engine = VLLMEngine(one.url)
     await engine.start()
     reply = list(range(1, 31))
-    assert await engine.log_probs([7, 7, *reply], model=None, start=2) == [-token / 100 for token in reply]
+    assert await engine.log_probs([7, 7, *reply], model=None, at=range(2, 32)) == [
+        -token / 100 for token in reply
+    ]
     assert 1 < one.seen()["most"] <= 8
     assert await engine.log_probs("abc", model=None) == [-0.98, -0.99]
     with pytest.raises(AdapterNotFound):
