@@ -46,6 +46,11 @@ def kind_of(folder: Path) -> AdapterKind:
     return "prompt" if config.get("peft_type") in PROMPTS else "lora"
 
 
+def telling_file(kind: AdapterKind) -> str:
+    """The name of the file without which no version of the kind is there."""
+    return {"checkpoint": MODEL_CONFIG, "remote": REMOTE}.get(kind, WEIGHTS)
+
+
 def files_of(folder: Path, kind: AdapterKind) -> list[str]:
     """The names of the files that a version consists of, in the order in which they are hashed."""
     if kind == "remote":

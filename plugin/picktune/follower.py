@@ -11,10 +11,8 @@ from datetime import datetime
 
 from anyio import to_thread
 from picktune_adapters import AdapterVersion, Aliases
-from picktune_adapters.check_remote import REMOTE
-from picktune_adapters.contents import WEIGHTS
 from picktune_adapters.errors import AdapterCorrupt, AdapterNotFound
-from picktune_adapters.kinds import MODEL_CONFIG
+from picktune_adapters.kinds import telling_file
 from picktune_adapters.registry import Registry
 
 from picktune.engines.base import Engine, Replicated
@@ -236,8 +234,7 @@ class Follower:
 
     def _is_there(self, name: str) -> bool:
         try:
-            telling = {"checkpoint": MODEL_CONFIG, "remote": REMOTE}.get(self._checked[name].kind, WEIGHTS)
-            return (self._registry.folder(name) / telling).is_file()
+            return (self._registry.folder(name) / telling_file(self._checked[name].kind)).is_file()
         except AdapterNotFound:
             return False
 

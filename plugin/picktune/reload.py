@@ -36,15 +36,19 @@ Stamp = tuple[int, int, int] | None
 class Reloader:
     """Reads the settings again by ``read`` and gives the service those that may change while it runs.
 
+    ``path`` is the configuration file that is named; ``as_read`` is what ``read`` gave before the start.
+
     Settings that cannot be read change nothing: the service goes on with those that it has, and readiness,
     the metrics and the log say what is wrong with the new ones.
     """
 
-    def __init__(self, service: Service, read: Callable[[], Settings], path: Path | None) -> None:
+    def __init__(
+        self, service: Service, read: Callable[[], Settings], path: Path | None, *, as_read: Settings
+    ) -> None:
         self._service = service
         self._read = read
-        self._path = Path(CONFIG_FILE) if path is None else path
-        self._as_read = read()
+        self._path = (path or Path(CONFIG_FILE)).expanduser()
+        self._as_read = as_read
         self._seen = _stamp(self._path)
 
     async def run(self, every: float) -> None:

@@ -281,7 +281,7 @@ class Service(SignalService, CampaignService, ComparisonService):
             if span is not None:
                 span.set_attribute("picktune.slate.id", slate.id)
                 span.set_attribute("picktune.slate.complete", slate.complete)
-        if self.settings.self_naming != "off":
+        if self.settings.self_naming == "flag":  # a filter has left none
             slate = naming.tagged(slate)
             if NAMED in slate.turn.tags:
                 logger.warning("a reply says which model wrote it", extra={"slate_id": slate.id})

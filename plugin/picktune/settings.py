@@ -170,8 +170,13 @@ def setting_names() -> list[str]:
     return [name for name, _ in _known(Settings)]
 
 
+def config_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """The configuration file that is named: ``path``, or else ``PICKTUNE_CONFIG``."""
+    return path or (Path(environ["PICKTUNE_CONFIG"]) if environ.get("PICKTUNE_CONFIG") else None)
+
+
 def _from_file(path: Path | None, environ: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
-    chosen = path or (Path(environ["PICKTUNE_CONFIG"]) if environ.get("PICKTUNE_CONFIG") else None)
+    chosen = config_file(path, environ)
     file = (chosen or Path(CONFIG_FILE)).expanduser()
     if chosen is None and not file.is_file():
         return str(file), {}

@@ -74,9 +74,17 @@ class Tracing:
 
     @contextmanager
     def chat(
-        self, provider: str, model: str, conversation_id: str | None = None, **request: Any
+        self,
+        provider: str,
+        model: str,
+        *,
+        sampling: Sampling,
+        n: int,
+        seed: int,
+        conversation_id: str | None = None,
+        stream: bool = False,
     ) -> Iterator[Span | None]:
-        """The span of one request to a model, ``request`` being what ``gen_ai.request.*`` calls it."""
+        """The span of one request to a model for ``n`` replies."""
         if self._tracer is None:
             yield None
             return
@@ -87,7 +95,13 @@ class Tracing:
             "gen_ai.provider.name": provider,
             "gen_ai.request.model": model,
             "gen_ai.conversation.id": conversation_id,
-            **{f"gen_ai.request.{key.replace('__', '.')}": value for key, value in request.items()},
+            "gen_ai.request.temperature": sampling.temperature,
+            "gen_ai.request.top_p": sampling.top_p,
+            "gen_ai.request.max_tokens": sampling.max_tokens,
+            "gen_ai.request.seed": seed,
+            "gen_ai.request.choice.count": None if n == 1 else n,
+            "gen_ai.request.stop_sequences": list(sampling.stop) or None,
+            "gen_ai.request.stream": stream or None,
         }
         attributes = {key: value for key, value in attributes.items() if value is not None}
         with self._current(f"chat {model}", SpanKind.CLIENT, attributes) as span:
@@ -189,13 +203,10 @@ class _Traced:
         with self._tracing.chat(
             self._provider,
             model or self._base,
-            self._conversation_id,
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            max_tokens=sampling.max_tokens,
+            sampling=sampling,
+            n=n,
             seed=seed,
-            choice__count=None if n == 1 else n,
-            stop_sequences=list(sampling.stop) or None,
+            conversation_id=self._conversation_id,
         ) as span:
             said = await self._speaker.generate(messages, model=model, n=n, sampling=sampling, seed=seed)
             if span is not None and span.is_recording():

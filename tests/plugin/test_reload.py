@@ -33,7 +33,10 @@ def save(file: Path, text: str | None) -> None:
 
 
 def reloader(service: Service, file: Path) -> Reloader:
-    return Reloader(service, lambda: load_settings(file, {}, home=service.settings.home), file)
+    def read() -> Settings:
+        return load_settings(file, {}, home=service.settings.home)
+
+    return Reloader(service, read, file, as_read=read())
 
 
 async def test_what_is_looked_up_at_use_changes_at_once(

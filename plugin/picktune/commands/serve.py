@@ -17,7 +17,7 @@ from picktune.commands.link import ROLES, base_url, sign_in_link
 from picktune.commands.options import CONFIG, HOME
 from picktune.logs import LogFormat
 from picktune.records import AnnotatorRole
-from picktune.settings import Settings, load_settings
+from picktune.settings import Settings, config_file, load_settings
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -86,7 +86,7 @@ def serve(
     **given: Any,
 ) -> None:
     """Serve the workbench and the API until it is stopped."""
-    settings = load_settings(config, home=home, **given)
+    settings = as_read = load_settings(config, home=home, **given)
     if not (allow_remote or _is_loopback(settings.host)):
         raise click.UsageError(
             f"{settings.host} can be reached from other machines, and this server speaks plain HTTP; put a "
@@ -118,8 +118,8 @@ def serve(
         def read() -> Settings:
             return load_settings(config, home=home, **given)
 
-        path = config or (Path(os.environ["PICKTUNE_CONFIG"]) if os.environ.get("PICKTUNE_CONFIG") else None)
-        reloader = Reloader(app.state.service, read, path)
+        path = config_file(config, os.environ)
+        reloader = Reloader(app.state.service, read, path, as_read=as_read)
         _run(served, app.state.service, bound, announce, drain_seconds, reloader)
     finally:
         bound.close()

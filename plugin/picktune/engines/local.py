@@ -222,7 +222,7 @@ class LocalEngine:
 
     async def loaded(self) -> list[str]:
         """The names of the adapters and checkpoints, sorted."""
-        return sorted([*self._adapters, *self._models, *self._remotes.names()])
+        return self._names()
 
     async def ready(self) -> bool:
         """Whether the model is loaded and its thread is alive."""
@@ -260,12 +260,15 @@ class LocalEngine:
         dtype: Any = "float32" if self._dtype == "auto" else self._dtype
         return LocalEngine(folder, queue=self._queue_limit, batch=self._batch, dtype=dtype)
 
+    def _names(self) -> list[str]:
+        return sorted([*self._adapters, *self._models, *self._remotes.names()])
+
     def _adapter(self, name: str | None) -> Lora | None:
         if name is None:
             return None
         found = self._adapters.get(name)
         if found is None:
-            raise AdapterNotFound(name, sorted([*self._adapters, *self._models, *self._remotes.names()]))
+            raise AdapterNotFound(name, self._names())
         return found
 
     def _started(self) -> Decoder:

@@ -97,13 +97,10 @@ def chat_span(service: Service, ask: Ask, *, stream: bool = False) -> AbstractCo
     return service.tracing.chat(
         provider_of(service.engine),
         ask.model or service.engine.base_model,
-        temperature=ask.sampling.temperature,
-        top_p=ask.sampling.top_p,
-        max_tokens=ask.sampling.max_tokens,
+        sampling=ask.sampling,
+        n=ask.n,
         seed=ask.seed,
-        choice__count=None if ask.n == 1 else ask.n,
-        stop_sequences=list(ask.sampling.stop) or None,
-        stream=stream or None,
+        stream=stream,
     )
 
 

@@ -19,7 +19,7 @@ from picktune.gateway.arms import ALIASES, BASE, arm_completion, arm_names
 from picktune.gateway.bodies import ChatCompletion, ChatRequest, ModelCard, ModelList
 from picktune.gateway.errors import ModelNotFound, gateway_error, internal_error
 from picktune.gateway.live import live_arm
-from picktune.gateway.sending import EventStream
+from picktune.gateway.sending import EventStream, gone_from
 from picktune.gateway.slates import PICKTUNE, slate_completion
 from picktune.gateway.stream import events
 from picktune.service import Service
@@ -83,7 +83,7 @@ def routes(service: Service) -> list[Route]:
 
 async def while_there(request: Request, work: Coroutine[Any, Any, T]) -> T:
     """What the work gives; it is cancelled, and ``ClientDisconnect`` raised, when the client goes away."""
-    task, gone = asyncio.ensure_future(work), asyncio.ensure_future(_gone(request))
+    task, gone = asyncio.ensure_future(work), asyncio.ensure_future(gone_from(request.receive))
     try:
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not task.done():
@@ -93,11 +93,6 @@ async def while_there(request: Request, work: Coroutine[Any, Any, T]) -> T:
         for one in (task, gone):
             one.cancel()
         await asyncio.gather(task, gone, return_exceptions=True)
-
-
-async def _gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 async def _answer(request: Request, call: Call) -> ChatCompletion:

@@ -42,7 +42,7 @@ class EventStream(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send all of it, or as much as the client wants."""
-        sending, gone = asyncio.ensure_future(self._send(send)), asyncio.ensure_future(_gone(receive))
+        sending, gone = asyncio.ensure_future(self._send(send)), asyncio.ensure_future(gone_from(receive))
         try:
             await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
             if sending.done():
@@ -73,6 +73,7 @@ class EventStream(Response):
             await send(message)
 
 
-async def _gone(receive: Receive) -> None:
+async def gone_from(receive: Receive) -> None:
+    """Wait until the client has gone away."""
     while (await receive())["type"] != "http.disconnect":
         pass
