@@ -384,6 +384,7 @@ class Service(SignalService, CampaignService, ComparisonService):
             except SlateNotFound:
                 if not await self._keeper.arrives(pick.slate_id, self.now()):
                     raise
+                await self._keeper.flush()  # or the log was away, and it waits for it to come back
                 kept = await self.log.record(pick)
         self.metrics.committed(self.now())
         if kept.decided_at == pick.decided_at:  # otherwise it is the one that was sent before
