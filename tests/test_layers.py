@@ -135,7 +135,9 @@ def test_a_plain_install_brings_no_torch(wheel: zipfile.ZipFile) -> None:
 def test_the_plugin_for_vllm_needs_nothing_but_torch_and_vllm() -> None:
     """It lives in vLLM's environment, which has none of our dependencies."""
     allowed = {"picktune_vllm", "torch", "vllm", *sys.stdlib_module_names}
-    for file in sorted((ROOT / "vllm_plugin").rglob("*.py")):
+    files = sorted((ROOT / "vllm_plugin").rglob("*.py"))
+    assert files
+    for file in files:
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             names = [one.name for one in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []

@@ -246,7 +246,9 @@ async def test_no_chat_and_no_acknowledged_pick_is_lost(site: Site, replicas: li
         await asyncio.sleep(0.9)
         for each in replicas:
             each.does(seconds=0.0, status=200)
-        await asyncio.sleep(0.3)
+        async with asyncio.timeout(120):
+            while len(site.slates) <= 100:  # noqa: ASYNC110 - other tasks add to them
+                await asyncio.sleep(0.05)
     assert site.lost == []
     assert site.refused == 0
     before = len(site.slates)
@@ -257,6 +259,9 @@ async def test_no_chat_and_no_acknowledged_pick_is_lost(site: Site, replicas: li
         await asyncio.sleep(0.5)
         with full(site.process.pid):
             await asyncio.sleep(1.5)
+            async with asyncio.timeout(60):
+                while not site.unkept:  # noqa: ASYNC110 - other tasks count them
+                    await asyncio.sleep(0.05)
         await asyncio.sleep(0.5)
     assert site.lost == []
     assert site.unkept > 0

@@ -55,6 +55,7 @@ def test_who_speaks_of_others_is_not(text: str) -> None:
     assert NAMING.found(text) is None
 
 
+@pytest.mark.timeout(30)
 def test_a_long_text_takes_no_long_time() -> None:
     assert NAMING.found("I am a " * 50_000 + "我是" * 50_000 + "model " * 50_000) is None
 

@@ -77,9 +77,10 @@ async def test_bad_settings_change_nothing(service: Service, file: Path, bad: st
 
 async def test_a_changed_file_and_a_signal_are_noticed(service: Service, file: Path) -> None:
     loader = reloader(service, file)
-    running = asyncio.create_task(loader.run(0.02))
-    await asyncio.sleep(0.05)
-    for change in (lambda: None, lambda: os.kill(os.getpid(), signal.SIGHUP)):
+    # With the signal the file is not looked at: only the signal can have been noticed.
+    for every, change in ((0.02, lambda: None), (600.0, lambda: os.kill(os.getpid(), signal.SIGHUP))):
+        running = asyncio.create_task(loader.run(every))
+        await asyncio.sleep(0.05)  # it listens now
         wanted = service.settings.timeout + 1
         save(file, f"timeout = {wanted}\n")
         change()
@@ -88,8 +89,8 @@ async def test_a_changed_file_and_a_signal_are_noticed(service: Service, file: P
                 if service.settings.timeout == wanted:
                     break
                 await asyncio.sleep(0.01)
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 def test_only_settings_are_named() -> None:

@@ -145,7 +145,9 @@ async def test_what_fails_says_which_kind_only(api: Any, traced: Traced, engine:
     answer = await api.post("/v1/slates", {"messages": [{"role": "user", "content": "Hi"}]})
     assert answer.status_code >= 500
     for name in ("chat scripted", "picktune.draw"):
-        for span in traced.named(name):
+        spans = traced.named(name)
+        assert spans, name
+        for span in spans:
             assert not span.status.is_ok
             assert (span.attributes or {})["error.type"] == EngineError.code
     assert SECRET not in "".join(one.to_json() for one in traced.exporter.get_finished_spans())

@@ -136,6 +136,8 @@ def test_what_was_used_longest_ago_makes_room(tiny_model: Path, tmp_path: Path) 
     night(path, model, [rows[2], rows[0]])  # used last: rows[0]
     night(path, model, [rows[0], rows[3]], limit=2 * line + line // 2)
     assert path.stat().st_size <= 2 * line + line // 2
+    kept, _ = night(path, model, [rows[3], rows[3]])
+    assert (kept.found, kept.computed) == (1, 1)  # were it not there: (0, 2)
     base, _ = night(path, model, [rows[3], rows[0], rows[2]])
     assert (base.found, base.computed) == (0, 3)  # rows[3] was found, and computed as well
 

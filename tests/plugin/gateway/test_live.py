@@ -89,11 +89,15 @@ def upstream() -> Upstream:
     return Upstream()
 
 
+# For what must not run into a limit, however busy the machine is.
+PATIENT = pytest.mark.parametrize("arm", [{"first": 30.0, "between": 30.0}], indirect=True)
+
+
 @pytest.fixture
 async def arm(
-    listen: Any, serve: Any, upstream: Upstream, settings: Settings
+    request: pytest.FixtureRequest, listen: Any, serve: Any, upstream: Upstream, settings: Settings
 ) -> AsyncIterator[tuple[AsyncOpenAI, VLLMEngine]]:
-    limits = VLLMLimits(first=0.6, between=0.5, attempts=1)
+    limits = VLLMLimits(**{"first": 0.6, "between": 0.5, **getattr(request, "param", {})}, attempts=1)
     async with listen(upstream) as url:
         engine = VLLMEngine(url, limits=limits)
         service: Service = create_service(settings, engine=engine)
@@ -114,6 +118,7 @@ async def until(true: Callable[[], bool], seconds: float = 20.0) -> None:
             await asyncio.sleep(0.01)
 
 
+@PATIENT
 async def test_tokens_come_as_they_come(arm: Any, upstream: Upstream) -> None:
     client, engine = arm
     upstream.pause = 0.3
@@ -145,6 +150,7 @@ async def test_tokens_come_as_they_come(arm: Any, upstream: Upstream) -> None:
     assert "stream_options" not in upstream.asked[-1]
 
 
+@PATIENT
 async def test_calls_of_tools_come_in_their_pieces(arm: Any, upstream: Upstream) -> None:
     client, _ = arm
     call = {"index": 0, "id": "t1", "type": "function", "function": {"name": "find", "arguments": ""}}
@@ -162,6 +168,7 @@ async def test_calls_of_tools_come_in_their_pieces(arm: Any, upstream: Upstream)
     assert upstream.asked[0]["tools"] == [tool]
 
 
+@PATIENT
 @pytest.mark.parametrize("when", ["before the first token", "between two"])
 async def test_a_client_that_goes_away_is_heard_of_upstream(arm: Any, upstream: Upstream, when: str) -> None:
     client, engine = arm
@@ -175,7 +182,7 @@ async def test_a_client_that_goes_away_is_heard_of_upstream(arm: Any, upstream: 
         await until(lambda: upstream.running == 1)
         answer.cancel()
         await asyncio.gather(answer, return_exceptions=True)
-    await until(lambda: upstream.gone == 1, 0.45)  # sooner than any limit
+    await until(lambda: upstream.gone == 1)  # sooner than any limit
     (state,) = engine.replicas
     assert (state.outstanding, state.outcomes, state.breaker) == (0, {"cancelled": 1}, "closed")
 
