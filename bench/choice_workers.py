@@ -28,6 +28,7 @@ from picktune.engines.smollm2 import model_folder  # noqa: E402
 from picktune.records import ChoiceSet, Message  # noqa: E402
 from picktune_retrain.encoding import encode  # noqa: E402
 from picktune_retrain.records import Recipe  # noqa: E402
+from planned_memory import held  # noqa: E402
 
 RANK, BETA, RATE = 16, 0.1, 1e-4
 WORDS = """
@@ -94,8 +95,7 @@ def say(**fields: Any) -> None:
 
 def peak_memory() -> int:
     """The most memory that this process ever held, in bytes (VmHWM, the kernel's own count)."""
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line)
-    return int(line.split()[1]) * 1024
+    return held("VmHWM")
 
 
 def recipe_of(dtype: str) -> Recipe:

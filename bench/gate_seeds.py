@@ -45,13 +45,14 @@ from picktune.log import SQLiteLog, SQLiteLogReader  # noqa: E402
 from picktune.records import Exposure, Pick, Record, Sampling, Slate, utc_now  # noqa: E402
 from picktune.settings import Settings  # noqa: E402
 from picktune.slate import order_for  # noqa: E402
+from picktune_adapters import disk  # noqa: E402
 from picktune_retrain import nights  # noqa: E402
 from picktune_retrain.dataset import build_dataset, load_dataset  # noqa: E402
 from picktune_retrain.evaluate import Judgement, evaluate  # noqa: E402
 from picktune_retrain.gate import admit  # noqa: E402
 from picktune_retrain.nightly import nightly  # noqa: E402
 from picktune_retrain.plan import Plan, Summary  # noqa: E402
-from picktune_retrain.records import Recipe  # noqa: E402
+from picktune_retrain.records import Decision, Evaluation, Recipe  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.table import Table  # noqa: E402
 
@@ -109,7 +110,7 @@ class Seed:
                 "sabotaged": lambda: self._night("sabotaged", inverted, honest_test=True)[0],
                 "inverted": self._inverted,
             }[kind]()
-            keep(path, made)
+            disk.replace(path, msgspec.json.encode(made))
         return msgspec.json.decode(path.read_bytes(), type=Ended)
 
     def slates(self) -> list[Slate]:
@@ -117,7 +118,7 @@ class Seed:
         path = self.folder / "slates.json"
         if not path.exists():
             jobs = [(one, None) for one in tickets("training", self.sizes.picks, self.seed)]
-            keep(path, self._drawn(jobs, {}))
+            disk.replace(path, msgspec.json.encode(self._drawn(jobs, {})))
         return msgspec.json.decode(path.read_bytes(), type=list[Slate])
 
     def _drawn(self, jobs: Sequence[Any], adapters: dict[str, Path]) -> list[Slate]:
@@ -147,15 +148,7 @@ class Seed:
             test = load_dataset(summary.dataset.id, settings.folder / "datasets").test
             assert {row.slate_id for row in test} == honest  # noqa: S101
         made = summary.evaluation
-        ended = Ended(
-            admitted=summary.decision.admitted,
-            held_out=made.sets,
-            accuracy=made.adapter.accuracy,
-            accuracy_low=made.accuracy_low,
-            gain=made.gain,
-            reasons=summary.decision.reasons,
-        )
-        return ended, summary
+        return ended_of(summary.decision, made), summary
 
     def _held_out(self, slates: Sequence[Slate]) -> set[str]:
         """Which slates a night will hold out: that is decided by their conversations, not by the picks."""
@@ -182,15 +175,7 @@ class Seed:
         sets = [choice_set(one, inverted(one, rng), number) for number, one in enumerate(kept)]
         made = evaluate(sets, judged.scores, beta=self.recipe.beta, seed=self.seed)
         decision = admit(made)
-        ended = Ended(
-            admitted=decision.admitted,
-            held_out=made.sets,
-            accuracy=made.adapter.accuracy,
-            accuracy_low=made.accuracy_low,
-            gain=made.gain,
-            reasons=decision.reasons,
-        )
-        return self._trial("sabotaged", ended)
+        return self._trial("sabotaged", ended_of(decision, made))
 
     def _trial(self, kind: str, ended: Ended) -> Ended:
         """Put the adapter on trial; the honest chooser picks blindly on fresh slates, and the gate looks."""
@@ -222,6 +207,18 @@ def inverted(slate: Slate, rng: random.Random) -> int:
     return HONEST.worst([one.text for one in shown(slate)], rng)
 
 
+def ended_of(decision: Decision, made: Evaluation) -> Ended:
+    """How a night was judged, before anybody picks."""
+    return Ended(
+        admitted=decision.admitted,
+        held_out=made.sets,
+        accuracy=made.adapter.accuracy,
+        accuracy_low=made.accuracy_low,
+        gain=made.gain,
+        reasons=decision.reasons,
+    )
+
+
 async def write_picks(path: Path, slates: Sequence[Slate], chosen: Sequence[int], since: datetime) -> None:
     """Put decided slates into a log, a millisecond apart."""
     async with SQLiteLog.open(path) as log:
@@ -238,12 +235,6 @@ async def write_picks(path: Path, slates: Sequence[Slate], chosen: Sequence[int]
                     annotator=VIEWER, role="model", decided_at=at,
                 )
             )  # fmt: skip
-
-
-def keep(path: Path, made: object) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_bytes(msgspec.json.encode(made))
-    temporary.replace(path)
 
 
 def show(found: dict[str, list[Ended]]) -> dict[str, Any]:

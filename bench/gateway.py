@@ -161,6 +161,7 @@ def _against_upstream(
             stream=True,
         )
         figures["ttft_added_p50_ms"] = streams["slate of 1"].first_p50
+        failed += sum(one.failed for one in streams.values())
         for name, one in streams.items():
             if name != "direct":
                 target = "< 2 ms" if name == "slate of 1" else ""

@@ -65,7 +65,7 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
     def first(self, share: float) -> float:
         """The same for the first token."""
-        ranked = sorted(self.first_ms) or [float("inf")]
+        ranked = sorted(self.first_ms) + [float("inf")] * (self.sent - len(self.first_ms))
         return ranked[min(int(share * len(ranked)), len(ranked) - 1)]
 
 

@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
+from picktune.demo.processes import free_port
 from picktune.keys import KeyRing
 from picktune.records import utc_now
 
@@ -122,8 +122,8 @@ def picktune(home: Path, model_url: str, *, processes: int = 1) -> Iterator[Peer
             stack.enter_context(_ended(process))
             ports.append(port)
             started.append(process)
-        for port, process in zip(ports, started, strict=True):
-            wait_until_up(f"http://127.0.0.1:{port}/readyz", process, home / "serve-0.log")
+        for number, (port, process) in enumerate(zip(ports, started, strict=True)):
+            wait_until_up(f"http://127.0.0.1:{port}/readyz", process, home / f"serve-{number}.log")
         yield Peer(ports, "/picktune/v1/chat/completions", key, started)
 
 
@@ -177,14 +177,6 @@ def install_litellm() -> str:
         text=True,
     )
     return said.stdout.strip()
-
-
-def free_port() -> int:
-    """A port that nobody listens at now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def wait_until_up(url: str, process: subprocess.Popen[bytes], log: Path, seconds: float = 300.0) -> None:

@@ -102,8 +102,9 @@ def added(
     for number in range(rounds):
         for place, (name, target) in enumerate(compared.items()):
             before = target.peer.cpu
-            (one,) = generator.run(target.load(rate, seconds, stream=stream))
-            spent[name].append(1000 * (target.peer.cpu - before) / (one.sent + 20))
+            load = target.load(rate, seconds, stream=stream)
+            (one,) = generator.run(load)
+            spent[name].append(1000 * (target.peer.cpu - before) / (one.sent + load.warm))
             seen[name].append(one)
             progress(number * len(compared) + place + 1, rounds * len(compared))
     base = seen["direct"]

@@ -20,6 +20,7 @@ import socket
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,7 @@ async def measured(streams: int, rounds: int, ports: tuple[int, int], key: str, 
             await until_closed(client, ports[1])
             after = gateway.memory_info().rss
             each = (full - empty) / streams / 1024
-            found.append({"full": full, "after": after, "kb": each})
+            found.append({"full": full, "kb": each})
             print(
                 f"round {number:>2} {streams:>9,} {seconds:>8.1f} s {full / 2**20:>7.0f} MB {each:>6.1f} KB"
                 f" {after / 2**20:>6.0f} MB",
@@ -179,6 +180,8 @@ def forked(work: Any) -> int:
     if pid == 0:
         try:
             work()
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(0)
     return pid

@@ -48,6 +48,7 @@ from learning_world import (  # noqa: E402
 )
 from picktune.records import ChoiceSet, Sampling, Slate  # noqa: E402
 from picktune.support import support_rate  # noqa: E402
+from picktune_adapters import disk  # noqa: E402
 from rich.console import Console  # noqa: E402
 from rich.progress import Progress  # noqa: E402
 
@@ -172,9 +173,7 @@ class Bench:
         if path.exists():
             return msgspec.json.decode(path.read_bytes(), type=type_)
         made = make()
-        temporary = path.with_suffix(".tmp")
-        temporary.write_bytes(msgspec.json.encode(made))
-        temporary.replace(path)
+        disk.replace(path, msgspec.json.encode(made))
         return made
 
     def bar(self, title: str) -> Bar:

@@ -26,14 +26,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from planned_memory import held
+
 METHODS = ("lora", "qlora", "freeze", "full", "progressive", "prompt", "p-tuning", "prefix")
 GIB = 1 << 30
-
-
-def held(what: str) -> int:
-    """A line of this process's status in bytes: VmRSS is what it holds, VmHWM the most it ever held."""
-    lines = Path("/proc/self/status").read_text("utf-8").splitlines()
-    return int(next(line for line in lines if line.startswith(what)).split()[1]) * 1024
 
 
 def draw(path: Path, count: int, reply: int, threads: int) -> None:

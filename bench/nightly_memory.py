@@ -4,7 +4,8 @@
 
 Each night is a whole one in a process of its own, dataset, training, evaluation, report and all, on a tiny
 random model; ``--max-steps`` bounds the training. What is measured is the kernel's own high-water mark of the
-process (ru_maxrss). ``growth`` is how much more the large log takes, in percent. The log is built in bulk.
+process (VmHWM; ru_maxrss would count what the parent held too). ``growth`` is how much more the large log
+takes, in percent. The log is built in bulk.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 WORKER = """
-import json, resource, sys
+import json, sys
 from picktune.settings import Settings
 from picktune_retrain.gate import Gate
 from picktune_retrain.nightly import nightly
@@ -37,7 +38,7 @@ home, model, steps = sys.argv[1:]
 recipe = Recipe(epochs=1, max_steps=int(steps), max_prompt=128, max_reply=256)
 plan = Plan(recipe=recipe, gate=Gate(max_kl=1e6), replies=2)
 ended = nightly(Settings(home=home, model=model, roles=("agent",)), plan)
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+peak = next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmHWM"))
 print(json.dumps({"peak": peak, "exit_code": ended.exit_code, "message": ended.message,
                   "counts": ended.dataset.counts if ended.dataset else None}))
 """
