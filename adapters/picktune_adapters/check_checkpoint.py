@@ -10,7 +10,6 @@ from msgspec import Struct
 
 from picktune_adapters.base import INDEX, tensor_shapes, weight_files
 from picktune_adapters.contents import check_files, check_numbers, fault, read_config, read_weights
-from picktune_adapters.errors import BaseUnreadable
 from picktune_adapters.kinds import MODEL_CONFIG, files_of
 
 _TRAINED = "serve it beside the base model that it was trained from, or train it again from this one"
@@ -60,8 +59,6 @@ def check_checkpoint(folder: Path, *, base: Path | None) -> CheckpointShape:
         if base is not None:
             _check_base(folder, config, shapes, base)
     except OSError as error:
-        if isinstance(error, BaseUnreadable):
-            raise
         fault(folder, f"it cannot be read ({error})", "mend the folder's permissions, or write it again")
     return CheckpointShape(parameters=sum(map(_count, shapes.values())), bytes=size)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -51,7 +50,7 @@ def check_remote(folder: Path) -> RemoteModel:
     except OSError as error:
         fault(folder, f"it cannot be read ({error})", "mend the folder's permissions")
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        fault(folder, f"{os.fspath(REMOTE)} cannot be understood ({error})", "register the model again")
+        fault(folder, f"{REMOTE} cannot be understood ({error})", "register the model again")
     if why := url_fault(found.url):
         fault(folder, f"its address {found.url!r} cannot be used: {why}", "register the model again")
     return found

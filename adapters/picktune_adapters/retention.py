@@ -12,8 +12,8 @@ from picktune_adapters.registry import Registry
 def kept_names(registry: Registry) -> set[str]:
     """The champion, the challenger, and the champion to whom a rollback would go back."""
     aliases = registry.aliases()
-    earlier = moves.champions(registry.history())
-    before = next((name for name in reversed(earlier[:-1]) if name not in (None, aliases.champion)), None)
+    there = {one.name for one in registry.versions()}
+    before = moves.previous_champion(registry.history(), there.__contains__)
     return {name for name in (aliases.champion, aliases.challenger, before) if name is not None}
 
 

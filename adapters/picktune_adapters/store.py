@@ -110,6 +110,6 @@ class Store:
             raise RegistryCorrupt(f"{path} cannot be read ({error}); {mend}") from error
 
 
-def pretty(record: Struct) -> bytes:
+def pretty(record: object) -> bytes:
     """A record as indented JSON, for people who look into the folder."""
     return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"

@@ -16,7 +16,7 @@ from picktune_adapters.errors import AdapterCorrupt, AdapterExists, AdapterNotFo
 from picktune_adapters.kinds import digest, files_of, kind_of
 from picktune_adapters.probes import PROBES, read_probes
 from picktune_adapters.records import AdapterVersion, RemovedAdapter
-from picktune_adapters.store import Store
+from picktune_adapters.store import Store, pretty
 
 VERSION = "version.json"
 _SHOWN = 20
@@ -68,9 +68,10 @@ class Versions(Store):
             staged.mkdir(parents=True)
             for file in files_of(folder, kind):
                 disk.copy(folder / file, staged / file)
+            sha256 = digest(staged, kind)
             if (folder / PROBES).is_file():
                 disk.copy(folder / PROBES, staged / PROBES)
-                read_probes(staged, digest(staged, kind))
+                read_probes(staged, sha256)
             # Again, on what was really copied: the source may have changed under our hands.
             sound = check_version(staged, base=base, max_rank=max_rank)
             if sound.kind != kind:
@@ -80,7 +81,7 @@ class Versions(Store):
             version = AdapterVersion(
                 name=name,
                 base_model=base_model,
-                sha256=digest(staged, kind),
+                sha256=sha256,
                 kind=kind,
                 method=method,
                 rank=sound.rank,
@@ -230,7 +231,7 @@ def stored(record: AdapterVersion | RemovedAdapter) -> bytes:
     version = fields.get("version", fields)
     if version is not None and version.get("kind") == "lora":
         del version["kind"]
-    return msgspec.json.format(msgspec.json.encode(fields), indent=2) + b"\n"
+    return pretty(fields)
 
 
 def damaged(name: str, what: str) -> AdapterCorrupt:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from pathlib import Path
 
 from picktune.engines import smollm2
@@ -54,7 +55,14 @@ def _hash(folder: Path) -> str:
         raise EngineDown(f"the base model in {folder} has no *.safetensors; name another with --model")
     digest = hashlib.sha256()
     for file in files:
-        with file.open("rb") as opened:
-            content = hashlib.file_digest(opened, "sha256").hexdigest()
+        stat = file.stat()
+        content = _content(file, stat.st_ino, stat.st_size, stat.st_mtime_ns)
         digest.update(f"{content}  {file.name}\n".encode())
     return digest.hexdigest()
+
+
+@lru_cache(maxsize=1024)
+def _content(file: Path, inode: int, size: int, changed: int) -> str:
+    """The hash of a file as it is now: a night asks several times, and weights are large."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

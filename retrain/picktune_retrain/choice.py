@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import structs
 from picktune.records import ChoiceSet, Record
+from picktune_adapters.kinds import kind_of
 
 from picktune_retrain.records import Recipe
 
@@ -105,7 +106,7 @@ def score(
     from picktune_retrain.models import require_torch
 
     require_torch()
-    from picktune_retrain import encoding, forward, methods, models, packing
+    from picktune_retrain import encoding, forward, models, packing
     from picktune_retrain.references import References
     from picktune_retrain.shelf import Shelf
 
@@ -115,7 +116,7 @@ def score(
     shelf = Shelf()
     encoded = [shelf.put(encoding.encode(one, model.tokenizer, recipe)) for one in sets]
     policy = model
-    if adapter is not None and methods.is_checkpoint(adapter):
+    if adapter is not None and kind_of(adapter) == "checkpoint":
         policy = models.load(adapter, recipe)
         forward.choose_layout(policy, encoded)
     elif adapter is not None:

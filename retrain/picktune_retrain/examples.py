@@ -187,7 +187,8 @@ def _weight(row: Labelled | Written | Tie, recipe: Recipe) -> float:
 def _grouping(rows: Iterable[Any], extras: Sequence[Extra], recipe: Recipe) -> Callable[[Any], str]:
     """The group of a row: its rarest tag, or its scenario; none has a group of its own."""
     scenarios = {row.slate_id: row.scenario for row in extras if isinstance(row, Scenario)}
-    counts = Counter(tag for row in rows for tag in getattr(row, "tags", ()))
+    counted = rows if recipe.balance == "tag" else ()
+    counts = Counter(tag for row in counted for tag in getattr(row, "tags", ()))
 
     def group(row: Any) -> str:
         if recipe.balance == "scenario":

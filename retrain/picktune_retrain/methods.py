@@ -52,11 +52,6 @@ def save(model: Model, recipe: Recipe, folder: Path) -> None:
     model.tokenizer.save_pretrained(str(folder))
 
 
-def is_checkpoint(folder: Path) -> bool:
-    """Whether a folder holds a model of its own, and no adapter."""
-    return (folder / "config.json").is_file() and not (folder / "adapter_config.json").is_file()
-
-
 def thawed(network: Any, wanted: str) -> list[str]:
     """The parameters of the last ``wanted`` layers, or those whose path begins with or ends in a named part.
 

@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from msgspec import structs
 from picktune.records import AnnotatorRole, Record
 from picktune_adapters import disk
+from picktune_adapters.store import pretty
 
 from picktune_retrain.answers import STATE, Attempt
 from picktune_retrain.basemodel import BaseModel
@@ -81,14 +82,14 @@ class Night:
             return product
         self._before(stage)
         product = make()
-        disk.replace(path, _pretty(product))
+        disk.replace(path, pretty(product))
         self.update(done=(*self.manifest.done, stage), failures=0, failure=None)
         return product
 
     def update(self, **changes: object) -> None:
         """Change the manifest, on disk first."""
         manifest = structs.replace(self.manifest, **changes)
-        disk.replace(self.folder / "manifest.json", _pretty(manifest))
+        disk.replace(self.folder / "manifest.json", pretty(manifest))
         self.manifest = manifest
 
     def close(self, result: Result, now: datetime) -> None:
@@ -152,7 +153,7 @@ def begin(home: Path, manifest: Manifest) -> Night:
     folder = home / "nights" / manifest.id
     temporary = disk.temporary_beside(folder)
     temporary.mkdir(parents=True)
-    disk.write_new(temporary / "manifest.json", _pretty(manifest))
+    disk.write_new(temporary / "manifest.json", pretty(manifest))
     temporary.rename(folder)
     disk.sync_folder(folder.parent)
     return Night(folder, manifest)
@@ -179,10 +180,6 @@ def read(path: Path, kind: Any) -> Any:
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
         remedy = f"delete the folder {path.parent} and run again; picks and adapters do not lie there"
         raise StateCorrupt(path, str(error), remedy) from error
-
-
-def _pretty(record: object) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
 
 
 @contextmanager

@@ -35,7 +35,6 @@ from picktune_retrain.records import Recipe
 
 logger = logging.getLogger(__name__)
 
-FILE = "references.txt"
 LIMIT = 64 * 2**20
 _KEY_BYTES = 16
 _ROOM = "the night goes on without; free space, or delete the file"

@@ -53,11 +53,12 @@ class Shelf:
 class _PutDown(EncodedSet):
     """An encoded set whose tokens lie on a shelf; made anew with other fields, it is a plain one."""
 
-    __slots__ = ("_count", "_length", "_shelf", "_start")
+    __slots__ = ("_count", "_length", "_longest", "_shelf", "_start")
     _shelf: Shelf
     _start: int
     _length: int
     _count: int
+    _longest: int
 
     def __new__(cls, **fields: Any) -> EncodedSet:  # type: ignore[misc]
         return EncodedSet(**fields)
@@ -66,7 +67,8 @@ class _PutDown(EncodedSet):
     def of(cls, one: EncodedSet, shelf: Shelf, start: int, length: int) -> _PutDown:
         put = object.__new__(cls)
         fields = {name: getattr(one, name) for name in _KEPT}
-        fields |= {"_shelf": shelf, "_start": start, "_length": length, "_count": one.tokens}
+        fields |= {"_shelf": shelf, "_start": start, "_length": length}
+        fields |= {"_count": one.tokens, "_longest": one.longest}
         for name, value in fields.items():
             object.__setattr__(put, name, value)
         return put
@@ -86,6 +88,10 @@ class _PutDown(EncodedSet):
     @property
     def tokens(self) -> int:
         return self._count
+
+    @property
+    def longest(self) -> int:
+        return self._longest
 
     def __eq__(self, other: object) -> bool:
         return self._plain() == (other._plain() if isinstance(other, _PutDown) else other)

@@ -115,6 +115,7 @@ def train(
     if run is None:
         reference: list[tuple[float, ...]] = []
         rows = [*chain(*steps), *checks]
+        count = sum(map(len, rows))
         with References(references, model, recipe) as base:
             for row in rows:
                 if should_stop is not None and should_stop():
@@ -122,7 +123,7 @@ def train(
                 written = row[0].kind == "text"  # its own likelihood is all that counts
                 reference += [()] * len(row) if written else base.of_row(row)
                 if referenced is not None:
-                    referenced(len(reference), sum(map(len, rows)))
+                    referenced(len(reference), count)
         seconds = time.perf_counter() - began
         run = Progress(
             run_id=new_id(),

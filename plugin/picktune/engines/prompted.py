@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-
-KINDS = ("PROMPT_TUNING", "P_TUNING", "PREFIX_TUNING")
+from picktune_adapters.kinds import PROMPTS
 
 
 def kind_of(folder: Path) -> str | None:
@@ -17,4 +16,4 @@ def kind_of(folder: Path) -> str | None:
     except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
         return None
     kind = config.get("peft_type")
-    return kind if kind in KINDS else None
+    return kind if kind in PROMPTS else None

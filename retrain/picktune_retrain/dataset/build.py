@@ -82,9 +82,9 @@ def build_dataset(
         spool=spool,
     )
     pool.take(reader.choice_sets(until=until, roles=tuple(roles)), progress)
-    kept = pool.clean()
-    # Rows that a rule left out are not placed either, as if they were not there.
     order = pool.order()
+    kept = pool.clean(order)
+    # Rows that a rule left out are not placed either, as if they were not there.
     kept_rows = order[kept[order]]
     pool.openings.keep(kept_rows)
     dealt = deal_nodes(pool.openings, earlier, seed=seed)

@@ -100,8 +100,8 @@ def _bursts(rows: Columns, people: Integers, most: int) -> Iterator[Fault]:
 
     Rows that share a moment to the microsecond were imported from where the time was not kept.
     """
-    for person in np.unique(rows.person[people]):
-        mine = people[rows.person[people] == person]
+    for group in groups(rows.person[people]):
+        mine = people[group]
         at, first, copies = np.unique(rows.at[mine], return_index=True, return_counts=True)
         first, at = first[copies == 1], at[copies == 1]
         if len(at) <= most:
@@ -116,8 +116,8 @@ def _bursts(rows: Columns, people: Integers, most: int) -> Iterator[Fault]:
 
 
 def _one_place(rows: Columns, people: Integers, least: int) -> Iterator[Fault]:
-    for person in np.unique(rows.person[people]):
-        mine = people[rows.person[people] == person]
+    for group in groups(rows.person[people]):
+        mine = people[group]
         if len(mine) < least:
             continue
         place, counts = np.unique(rows.place[mine], return_counts=True)

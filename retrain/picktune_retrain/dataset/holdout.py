@@ -21,6 +21,7 @@ from picktune.errors import InvalidInput
 from picktune.log.rows import micros
 from picktune.records import ChoiceSet, Record
 from picktune_adapters import disk
+from picktune_adapters.store import pretty
 
 from picktune_retrain.dataset.split import Splits, remember
 from picktune_retrain.dataset.versions import check_format
@@ -121,7 +122,7 @@ def freeze(rows: Iterable[ChoiceSet], folder: Path, *, name: str, dataset_id: st
     made = structs.replace(made, sha256=made.hashed())
     with writing(folder):
         _refuse_a_second(folder)  # somebody else may have been quicker
-        disk.replace(folder / FILE, msgspec.json.format(msgspec.json.encode(made), indent=2) + b"\n")
+        disk.replace(folder / FILE, pretty(made))
     return made
 
 

@@ -66,10 +66,10 @@ class Pool:
         """Leave out the rows at these places, by a rule."""
         self.dropped += [self._dropped(int(i), rule, "") for i in np.flatnonzero(where)]
 
-    def clean(self) -> Bools:
-        """Which rows are left when the rules about many rows together have been asked."""
+    def clean(self, order: Integers) -> Bools:
+        """Which rows are left when the rules about many rows together, in this ``order``, have been asked."""
         kept = np.ones(len(self), dtype=bool)
-        order, held = self.order(), self.column("held") > 0
+        held = self.column("held") > 0
         for i, rule, detail in faults(self.columns(order), self._recipe):
             row = int(order[i])
             if kept[row] and not held[row]:

@@ -257,13 +257,11 @@ def _write(dataset: Dataset, home: Path) -> None:
 def _renew(dataset: Dataset, home: Path) -> None:
     disk.sweep(home)
     version = load_version(home)
-    if version.dropped == dataset.version.dropped and version.unselected == dataset.version.unselected:
+    # The rows are the same; by what they were chosen, and what was left out, may not be.
+    changed = structs.replace(dataset.version, created_at=version.created_at)
+    if structs.replace(changed, until=version.until) == version:
         return
-    new = dataset.version
-    changed = structs.replace(
-        version, dropped=new.dropped, unselected=new.unselected, quality=new.quality, until=new.until
-    )
-    disk.replace(home / DROPPED, b"".join(map(_line, dataset.dropped)))
+    disk.replace(home / DROPPED, map(_line, dataset.dropped))
     disk.replace(home / "manifest.json", msgspec.json.format(msgspec.json.encode(changed), indent=2))
 
 

@@ -69,10 +69,11 @@ def _held(slate: str, folder: Path, home: Path) -> list[Answer]:
     digests = hold_out.digests() if hold_out else {}
     found = []
     for split in SPLITS:
-        for place, line in enumerate(Rows.open(folder / f"{split}.jsonl", ChoiceSet).lines()):
+        rows = Rows.open(folder / f"{split}.jsonl", ChoiceSet)
+        for place, line in enumerate(rows.lines()):
             if needle not in line:
                 continue
-            row = Rows.open(folder / f"{split}.jsonl", ChoiceSet)[place]
+            row = rows[place]
             if row.slate_id == slate:
                 frozen = any(row_digest(row) in some for (held, _), some in digests.items() if held == slate)
                 found.append(_in(row, split, frozen))
