@@ -129,6 +129,7 @@ async def test_a_replica_that_is_gone_for_good_is_done_without(service: Service,
 async def test_an_adapter_whose_folder_is_deleted_is_unloaded_before_vllm_reads_it(
     service: Service, registry: Registry, vllm_server: Any
 ) -> None:
+    await until(lambda: service.aliases.champion == NAME)
     folder = registry.folder(NAME)
     kept = folder.with_name(".kept")
     await asyncio.to_thread(folder.rename, kept)
